@@ -1,0 +1,1 @@
+"""The daemon: sources → normaliser → sanitiser → store. See `docs/architecture.md` for the way of an event."""

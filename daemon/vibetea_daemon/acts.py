@@ -1,0 +1,86 @@
+"""What a normaliser hands to the sanitiser: one act, its natural key, and the named inputs it may be told by."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from vibetea_protocol.events import EventType
+from vibetea_protocol.vocabulary import (
+    ActivityKind,
+    AgentState,
+    ErrorCategory,
+    Outcome,
+    SessionAction,
+    SessionHow,
+    SessionReason,
+    ToolStatus,
+)
+
+
+class BadInput(Exception):
+    """An input that becomes no event; `reason` is a counter's name and holds nothing of the input."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
+class Act:
+    """One act. The `str` fields without a closed type are raw: only the sanitiser may turn them into output.
+
+    Args:
+        type: the event it becomes.
+        key: the natural key, the same in every report of this act.
+        session: the session's id as Claude Code wrote it.
+        at: when, in nanoseconds since the epoch.
+        cwd: the session's working directory.
+        path: the file a tool touched.
+        tokens: input, output, cache read and cache creation.
+        todo: completed, in progress, pending and abandoned.
+    """
+
+    type: EventType
+    key: tuple[str, ...]
+    session: str
+    at: int
+    cwd: str
+    agent: str = ""
+    action: SessionAction | None = None
+    how: SessionHow | None = None
+    reason: SessionReason | None = None
+    kind: ActivityKind | None = None
+    state: AgentState | None = None
+    category: ErrorCategory | None = None
+    tool: str = ""
+    status: ToolStatus | None = None
+    outcome: Outcome | None = None
+    path: str = ""
+    duration_ms: int | None = None
+    agent_type: str = ""
+    skill: str = ""
+    model: str = ""
+    to_model: str = ""
+    tokens: tuple[int, int, int, int] = field(default=(0, 0, 0, 0))
+    todo: tuple[int, int, int, int] = field(default=(0, 0, 0, 0))
+
+
+class Reader(Protocol):
+    """Turns the lines of one transcript into acts; it may keep what earlier lines said."""
+
+    prompt: str
+    """Changes at a line from which a new reader can go on: it needs nothing that was said before."""
+    session: str
+    """Whose hooks may report the same acts."""
+
+    def acts(self, raw: bytes) -> Sequence[Act]:
+        """The acts of one line. Raises BadInput."""
+        ...
+
+    def settle(self, before: int) -> Sequence[Act]:
+        """Acts of lines from before then (nanoseconds) that waited for a later line."""
+        ...
+
+    def unsettled(self) -> bool:
+        """Whether acts wait."""
+        ...

@@ -1,0 +1,1 @@
+"""Claude Code's own formats: hook payloads, transcripts, and what each becomes."""

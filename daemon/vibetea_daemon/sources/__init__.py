@@ -1,0 +1,1 @@
+"""Where acts come from: the hook socket, the inbox, and the transcripts."""

@@ -1,0 +1,138 @@
+"""One transcript on its way into the store: its file, its reader, and where both go on after a restart."""
+
+import logging
+import time
+from collections import Counter, deque
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from vibetea_daemon.acts import Act, BadInput, Reader
+from vibetea_daemon.hookspecs import Normaliser
+from vibetea_daemon.ingest import Ingest
+from vibetea_daemon.sources.tail import TailedFile
+from vibetea_daemon.store import Offset
+
+log = logging.getLogger(__name__)
+
+HEAD_START: Final = 0.5
+"""Seconds a hook is given to report first, in a session whose hooks report: it knows the duration."""
+HOOKS_ALIVE: Final = 600.0
+"""Seconds after its last hook that a session's hooks count as alive."""
+SETTLE_NS: Final = 250_000_000
+"""Nanoseconds a tool call waits for its refusal, which is written within a few milliseconds."""
+
+
+class Follower:
+    """Follows one transcript from where the last run ended."""
+
+    def __init__(self, path: Path, ingest: Ingest, normaliser: Normaliser, since: int, known: Offset | None) -> None:
+        """Open. Raises tail.NotOurs, OSError, or LookupError when no normaliser knows the file.
+
+        Args:
+            path: the transcript.
+            ingest: where its acts go.
+            normaliser: who makes its reader.
+            since: nanoseconds since the epoch; acts before are left out.
+            known: how far it was read before.
+        """
+        self.path = path
+        self._ingest = ingest
+        self._normaliser = normaliser
+        self._since = since
+        self._file = TailedFile(path, known.offset, known.tail) if known else TailedFile(path)
+        self._begin()
+
+    def close(self) -> None:
+        """Let the file go."""
+        self._file.close()
+
+    def advance(self, status: dict[str, object] | None, then: Callable[[Offset | None], None]) -> bool:
+        """Hand in one chunk; whether there is more to do now or soon.
+
+        Args:
+            status: lines of `vibetea status` to commit with it.
+            then: called after the commit with the new offset, or with None if there was no commit.
+        """
+        counts: Counter[str] = Counter()
+        gone = self._file.replaced()
+        if not gone and self._file.rewritten():
+            self._reopen()
+        limit = self._limit(gone)
+        before = self._file.read_to
+        acts = self._read(limit, counts)
+        acts += self._reader.settle(time.time_ns() - SETTLE_NS)
+        if gone and self._file.read_to >= limit:
+            if self._file.torn:
+                counts["line_torn"] += 1
+            self._ingest.lines(acts, counts)
+            raise FileNotFoundError(str(self.path))
+        if acts or counts or status or self._file.read_to != before:
+            offset = self._offset()
+            self._ingest.lines(acts, counts, offset, status, lambda written: then(offset if written else None))
+        return self._file.read_to < self._file.found.st_size or self._reader.unsettled()
+
+    @property
+    def read_to(self) -> int:
+        """Bytes read so far."""
+        return self._file.read_to
+
+    def _begin(self) -> None:
+        reader = self._normaliser.vibetea_transcript_reader(path=self.path, at_start=self._file.position == 0)
+        if reader is None:
+            self._file.close()
+            raise LookupError
+        self._reader: Reader = reader
+        self._resume = self._file.position
+        self._marks: deque[tuple[float, int]] = deque()
+
+    def _reopen(self) -> None:
+        self._file.close()
+        self._file = TailedFile(self.path)
+        self._begin()
+
+    def _limit(self, gone: bool) -> int:
+        """How far may be read: to the end, or to what the end was a head start ago."""
+        size = self._file.found.st_size
+        if gone or not self._ingest.hooked_within(self._reader.session, HOOKS_ALIVE):
+            return size
+        now = time.monotonic()
+        if not self._marks or self._marks[-1][1] != size:
+            self._marks.append((now, size))
+        while len(self._marks) > 1 and self._marks[1][0] <= now - HEAD_START:
+            self._marks.popleft()
+        since, readable = self._marks[0]
+        return readable if since <= now - HEAD_START else self._file.read_to
+
+    def _read(self, limit: int, counts: Counter[str]) -> list[Act]:
+        acts: list[Act] = []
+        for line in self._file.lines(limit):
+            if line.raw is None:
+                counts["line_too_long"] += 1
+                continue
+            raw = line.raw.removeprefix(b"\xef\xbb\xbf") if line.start == 0 else line.raw
+            if not raw.strip():
+                continue
+            prompt = self._reader.prompt
+            try:
+                acts += self._reader.acts(raw)
+            except BadInput as bad:
+                counts[f"line_{bad.reason}"] += 1
+            except Exception as error:  # noqa: BLE001  a plugin's fault must cost this line only
+                log.error("a normaliser failed on a line: %s", type(error).__name__)
+                counts["line_normaliser_failed"] += 1
+            if self._reader.prompt != prompt:
+                self._resume = line.start
+        return [act for act in acts if act.at >= self._since]
+
+    def _offset(self) -> Offset:
+        found = self._file.found
+        return Offset(
+            file=self._ingest.file(self.path),
+            device=found.st_dev,
+            inode=found.st_ino,
+            modified=found.st_mtime_ns,
+            size=self._file.read_to,
+            offset=self._resume,
+            tail=self._file.hash_before(self._resume),
+        )

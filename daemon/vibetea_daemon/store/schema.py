@@ -1,0 +1,108 @@
+"""The tables, as migrations. Names that begin with `_` belong to the daemon and are hidden from the pages."""
+
+import secrets
+import sqlite3
+from pathlib import Path
+from typing import Any, Final
+
+from sqlite_utils import Database, Migrations
+
+APPLICATION_ID: Final = 0x76627465  # "vbte", so that another program's file is not taken for ours
+VERSION: Final = 1
+"""One more for every migration; a file with a higher one was written by a newer VibeTea."""
+
+migrations: Final = Migrations("vibetea")
+
+
+class StoreError(Exception):
+    """The database cannot be used; the text says what to do."""
+
+
+def open_database(path: Path) -> sqlite3.Connection:
+    """A connection to the migrated database, made with mode 0600 if it is missing. Raises StoreError."""
+    path.touch(mode=0o600, exist_ok=True)
+    path.chmod(0o600)
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5)
+    try:
+        _check(connection)
+        # WAL lets the pages read while we write; NORMAL survives the death of the process, which is what an
+        # acknowledgement promises, without a disk flush for every hook
+        connection.execute("pragma journal_mode = wal")
+        connection.execute("pragma synchronous = normal")
+        connection.execute("pragma journal_size_limit = 16777216")
+        connection.execute("pragma temp_store = memory")
+        migrations.apply(Database(connection))
+        connection.execute(f"pragma application_id = {APPLICATION_ID}")
+        connection.execute(f"pragma user_version = {VERSION}")
+    except sqlite3.DatabaseError as error:
+        connection.close()
+        raise StoreError(
+            f"{path.name} cannot be opened ({error}). Move it away and start again: the transcripts are imported anew."
+        ) from None
+    except StoreError:
+        connection.close()
+        raise
+    return connection
+
+
+def _check(connection: sqlite3.Connection) -> None:
+    (application,) = connection.execute("pragma application_id").fetchone()
+    (version,) = connection.execute("pragma user_version").fetchone()
+    if application not in {0, APPLICATION_ID}:
+        raise StoreError("the database belongs to another program; set VIBETEA_HOME to a folder of its own")
+    if version > VERSION:
+        raise StoreError(
+            f"the database was written by a newer VibeTea (schema {version}); upgrade with pip install -U vibetea"
+        )
+
+
+@migrations()
+def tables(db: Any) -> None:
+    """The first schema."""
+    db.executescript(
+        """
+        create table events(
+            seq integer primary key autoincrement, -- a reader's cursor: never reused
+            id text not null unique,
+            source text not null,
+            timestamp text not null,
+            type text not null,
+            session_id text,
+            project text,
+            tool text,
+            status text,
+            outcome text,
+            state text, -- an agent's state or an activity's kind
+            agent_id text,
+            model text,
+            duration_ms integer,
+            payload text not null
+        );
+        create table sessions(
+            session_id text primary key,
+            source text not null,
+            project text,
+            first_at text not null,
+            last_at text not null,
+            events integer not null
+        );
+        create table activity( -- slot: quarter hours since the epoch, exact in every time zone
+            slot integer not null, source text not null, project text not null, type text not null, tool text not null,
+            n integer not null, primary key (slot, source, project, type, tool)
+        );
+        create table usage(
+            slot integer not null, source text not null, project text not null, model text not null,
+            input_tokens integer not null, output_tokens integer not null,
+            cache_read_tokens integer not null, cache_creation_tokens integer not null,
+            messages integer not null, primary key (slot, source, project, model)
+        );
+        create table _offsets( -- a transcript is named by a keyed hash of its path
+            file text primary key, device integer not null, inode integer not null, modified integer not null,
+            size integer not null, offset integer not null, tail text not null
+        );
+        create table _counters(name text primary key, n integer not null);
+        create table _status(name text primary key, value text not null);
+        create table _secrets(name text primary key, value blob not null);
+        """
+    )
+    db["_secrets"].insert({"name": "hashing_key", "value": secrets.token_bytes(32)})

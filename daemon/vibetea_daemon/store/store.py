@@ -1,0 +1,179 @@
+"""One transaction for events, what is derived from them, and where they came from."""
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from vibetea_daemon.store.schema import open_database
+from vibetea_protocol import Event
+
+
+@dataclass(slots=True, frozen=True)
+class Offset:
+    """How far a transcript has been read.
+
+    Args:
+        file: a keyed hash of its path.
+        offset: where reading goes on after a restart; `tail` is a hash of the bytes before it.
+        size: how far it has been read, in bytes; `modified` its time of change in nanoseconds.
+    """
+
+    file: str
+    device: int
+    inode: int
+    modified: int
+    size: int
+    offset: int
+    tail: str
+
+
+@dataclass(slots=True)
+class Batch:
+    """What belongs together: events, offsets, counted drops and status lines are written at once or not at all.
+
+    Args:
+        then: called on the writer's thread with True after the commit, with False if there was none.
+    """
+
+    events: Sequence[Event] = ()
+    offsets: Sequence[Offset] = ()
+    counts: Counter[str] = field(default_factory=Counter)
+    status: dict[str, object] = field(default_factory=dict)
+    then: Callable[[bool], None] | None = None
+
+
+_COLUMNS: Final = (
+    "session_id",
+    "project",
+    "tool",
+    "status",
+    "outcome",
+    "state",
+    "agent_id",
+    "model",
+    "duration_ms",
+)
+_INSERT: Final = f"""
+    insert into events(id, source, timestamp, type, payload, {", ".join(_COLUMNS)})
+    values ({", ".join("?" * (5 + len(_COLUMNS)))}) on conflict(id) do nothing
+"""
+# Derived rows are made from the rows with a higher seq than before, which are just those really inserted.
+_ACTIVITY: Final = """
+    insert into activity
+    select strftime('%s', timestamp) / 900, source, coalesce(project, ''), type, coalesce(tool, ''), count(*)
+    from events where seq > ? group by 1, 2, 3, 4, 5
+    on conflict do update set n = n + excluded.n
+"""
+_SESSIONS: Final = """
+    insert into sessions
+    select session_id, source, project, min(timestamp), max(timestamp), count(*)
+    from events where seq > ? and session_id is not null group by session_id
+    on conflict do update set
+        project = coalesce(project, excluded.project), first_at = min(first_at, excluded.first_at),
+        last_at = max(last_at, excluded.last_at), events = events + excluded.events
+"""
+_USAGE: Final = """
+    insert into usage
+    select strftime('%s', timestamp) / 900, source, coalesce(project, ''), model,
+        sum(json_extract(payload, '$.inputTokens')), sum(json_extract(payload, '$.outputTokens')),
+        sum(json_extract(payload, '$.cacheReadTokens')), sum(json_extract(payload, '$.cacheCreationTokens')), count(*)
+    from events where seq > ? and type = 'token_usage' group by 1, 2, 3, 4
+    on conflict do update set
+        input_tokens = input_tokens + excluded.input_tokens,
+        output_tokens = output_tokens + excluded.output_tokens,
+        cache_read_tokens = cache_read_tokens + excluded.cache_read_tokens,
+        cache_creation_tokens = cache_creation_tokens + excluded.cache_creation_tokens,
+        messages = messages + excluded.messages
+"""
+
+
+class Store:
+    """The write side of `vibetea.db`. One thread uses it at a time."""
+
+    def __init__(self, path: Path) -> None:
+        """Open and migrate. Raises StoreError."""
+        self._db = open_database(path)
+
+    def close(self) -> None:
+        """Close; the WAL is folded into the file."""
+        self._db.close()
+
+    def hashing_key(self) -> bytes:
+        """The 32 bytes that ids and aliases are keyed with."""
+        row = self._db.execute("select value from _secrets where name = 'hashing_key'").fetchone()
+        return bytes(row[0])
+
+    def offsets(self) -> dict[str, Offset]:
+        """How far every transcript has been read."""
+        rows = self._db.execute("select file, device, inode, modified, size, offset, tail from _offsets")
+        return {row[0]: Offset(*row) for row in rows}
+
+    def write(self, batches: Iterable[Batch]) -> int:
+        """Write all or nothing; the number of events that were new. Raises sqlite3.Error after a rollback."""
+        self._db.execute("begin immediate")
+        try:
+            inserted = 0
+            for batch in batches:
+                if batch.events:
+                    inserted += self._insert(batch.events)
+                self._offsets(batch.offsets)
+                self._count(batch.counts)
+                self._set_status(batch.status)
+            self._db.execute("commit")
+        except BaseException:
+            if self._db.in_transaction:
+                self._db.execute("rollback")
+            raise
+        return inserted
+
+    def _insert(self, events: Sequence[Event]) -> int:
+        (before,) = self._db.execute("select coalesce(max(seq), 0) from events").fetchone()
+        inserted = self._db.executemany(_INSERT, map(_row, events)).rowcount
+        if inserted:
+            self._db.execute(_ACTIVITY, (before,))
+            self._db.execute(_SESSIONS, (before,))
+            self._db.execute(_USAGE, (before,))
+        return inserted
+
+    def _offsets(self, offsets: Sequence[Offset]) -> None:
+        self._db.executemany(
+            "insert or replace into _offsets values (?, ?, ?, ?, ?, ?, ?)",
+            ((o.file, o.device, o.inode, o.modified, o.size, o.offset, o.tail) for o in offsets),
+        )
+
+    def _count(self, counts: Counter[str]) -> None:
+        self._db.executemany(
+            "insert into _counters values (?, ?) on conflict do update set n = n + excluded.n", counts.items()
+        )
+
+    def _set_status(self, status: dict[str, object]) -> None:
+        self._db.executemany(
+            "insert or replace into _status values (?, ?)",
+            ((name, json.dumps(value)) for name, value in status.items()),
+        )
+
+
+def wire(row: Sequence[str]) -> bytes:
+    """The exact bytes that leave for a row of (id, source, timestamp, type, payload)."""
+    event_id, source, timestamp, event_type, payload = row
+    return (
+        f'{{"id":"{event_id}","source":"{source}","timestamp":"{timestamp}","type":"{event_type}","payload":{payload}}}'
+    ).encode()
+
+
+def _row(event: Event) -> tuple[object, ...]:
+    payload = event.payload
+    values = [getattr(payload, column, None) for column in _COLUMNS]
+    if event.type == "activity":
+        values[_COLUMNS.index("state")] = getattr(payload, "kind", None)
+    return (
+        event.id,
+        event.source,
+        event.timestamp,
+        event.type,
+        payload.model_dump_json(by_alias=True, exclude_none=True),
+        *values,
+    )

@@ -1,0 +1,48 @@
+"""Datasette pages over `vibetea.db`: what Claude Code is doing, live.
+
+Works under a plain `datasette serve vibetea.db`; `datasette_vibetea.serve` starts the same on a socket of its own.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from datasette import Forbidden, hookimpl
+
+from datasette_vibetea import access, database, guard, page, stream
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Awaitable, Callable
+
+
+@hookimpl
+def register_routes(datasette: Any) -> list[tuple[str, Callable[..., Any]]]:
+    """The page and its stream."""
+    return [(rf"{page.PATH}$", page.view), (rf"{stream.PATH}$", stream.view(datasette))]
+
+
+@hookimpl
+def menu_links(datasette: Any, actor: dict[str, Any] | None) -> Callable[[], Awaitable[list[dict[str, str]]]]:
+    """A link to the page, for those who may see it."""
+
+    async def links() -> list[dict[str, str]]:
+        try:
+            await access.require_events(datasette, actor, (await database.find(datasette)).name)
+        except (database.NoDatabase, Forbidden):
+            return []
+        return [{"href": datasette.urls.path(page.PATH), "label": "VibeTea live"}]
+
+    return links
+
+
+@hookimpl
+def asgi_wrapper(datasette: Any) -> Callable[[guard.App], guard.App]:
+    """Only requests that name this machine, or a host of the configuration, get an answer."""
+    return guard.wrapper(database.config(datasette).get("hosts", ()))
+
+
+@hookimpl
+def prepare_connection(conn: sqlite3.Connection) -> None:
+    """Bound what one SQL expression of a visitor may build in memory."""
+    database.limit(conn)

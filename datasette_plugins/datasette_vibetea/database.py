@@ -1,0 +1,185 @@
+"""The database of events: which of the attached files it is, and a reader with a connection of its own.
+
+Datasette's own connections share a small thread pool with every page; under slow SQL a stream on that pool waits
+for seconds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sqlite3
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal, Self
+
+CONFIG: Final = "datasette-vibetea"
+TABLE: Final = "events"
+COLUMNS: Final = (
+    "seq",
+    "id",
+    "source",
+    "timestamp",
+    "type",
+    "session_id",
+    "project",
+    "tool",
+    "status",
+    "outcome",
+    "state",
+    "agent_id",
+    "model",
+    "duration_ms",
+    "payload",
+)
+PAGE_ROWS: Final = 500
+MAX_VALUE_BYTES: Final = 1_000_000
+
+_PAGE: Final = f"select {', '.join(COLUMNS)} from {TABLE} where seq > ? order by seq limit {PAGE_ROWS}"  # noqa: S608 constants only
+_NEWEST: Final = f"select coalesce(max(seq), 0) from {TABLE}"  # noqa: S608 a constant
+_BEFORE: Final = f"select coalesce(min(seq) - 1, 0) from (select seq from {TABLE} order by seq desc limit ?)"  # noqa: S608
+
+
+class NoDatabase(Exception):
+    """No attached file, or more than one, is the database of events."""
+
+    def __init__(self, state: Literal["missing", "ambiguous"]) -> None:
+        super().__init__(state)
+        self.state = state
+
+
+class Replaced(Exception):
+    """Another file has taken the place of the one being read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attached:
+    """A database by the name Datasette gave it, and its file."""
+
+    name: str
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One event as bytes of the stream, ready for every reader."""
+
+    seq: int
+    data: bytes
+
+
+def config(datasette: Any) -> dict[str, Any]:
+    """The plugin's configuration: `database` (a name) and `hosts` (host names besides this machine's)."""
+    return datasette.plugin_config(CONFIG) or {}
+
+
+async def find(datasette: Any) -> Attached:
+    """The one attached database with an `events` table that has a `seq`. Raises NoDatabase."""
+    wanted = config(datasette).get("database")
+    candidates = [
+        Attached(name, Path(db.path))
+        for name, db in datasette.databases.items()
+        if db.path and name == (wanted or name)
+    ]
+    found = await asyncio.to_thread(lambda: [each for each in candidates if _has_events(each.path)])
+    if len(found) == 1:
+        return found[0]
+    raise NoDatabase("ambiguous" if found else "missing")
+
+
+def limit(connection: sqlite3.Connection) -> None:
+    """No value longer than a megabyte, in a database of events."""
+    if _is_events(connection):
+        connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MAX_VALUE_BYTES)
+
+
+class Reader:
+    """A read-only connection. Its methods block and may be called from any thread, one at a time.
+
+    They raise sqlite3.Error and OSError when the file cannot be read, and Replaced when it is not the one opened.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lock = threading.Lock()
+        self._connection = _connect(path)
+        self._identity = _identity(path)
+
+    def page(self, after: int) -> list[Frame]:
+        """Up to PAGE_ROWS events whose seq is above `after`, in order."""
+        return [_frame(row) for row in self._rows(_PAGE, after)]
+
+    def newest(self) -> int:
+        """The highest seq, 0 in an empty table."""
+        return int(self._rows(_NEWEST)[0][0])
+
+    def before_newest(self, count: int) -> int:
+        """The seq after which the newest `count` events lie."""
+        return int(self._rows(_BEFORE, count)[0][0])
+
+    def close(self) -> None:
+        """Give the file back, after whatever another thread still reads."""
+        with self._lock:
+            self._connection.close()
+
+    def _rows(self, sql: str, *parameters: int) -> list[tuple[Any, ...]]:
+        with self._lock:
+            if _identity(self._path) != self._identity:
+                raise Replaced
+            return self._connection.execute(sql, parameters).fetchall()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    uri = f"{path.resolve().as_uri()}?mode=ro"
+    connection = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False, timeout=1)
+    connection.text_factory = lambda value: value.decode(errors="replace")
+    return connection
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    status = os.stat(path)  # noqa: PTH116 ten times a second: half the price of Path.stat
+    return status.st_dev, status.st_ino
+
+
+def _has_events(path: Path) -> bool:
+    try:
+        connection = _connect(path)
+    except sqlite3.Error:
+        return False
+    try:
+        return _is_events(connection)
+    except sqlite3.Error:
+        return False
+    finally:
+        connection.close()
+
+
+def _is_events(connection: sqlite3.Connection) -> bool:
+    return any(row[1] == "seq" for row in connection.execute(f"pragma table_info({TABLE})"))
+
+
+def _frame(row: tuple[Any, ...]) -> Frame:
+    event = dict(zip(COLUMNS, row, strict=True))
+    event["payload"] = _payload(event["payload"])
+    # ASCII with escapes: no byte of a value can end a line of the stream
+    return Frame(event["seq"], f"id: {event['seq']}\ndata: {json.dumps(event, separators=(',', ':'))}\n\n".encode())
+
+
+def _payload(text: str) -> Any:
+    try:
+        return json.loads(text, parse_constant=lambda _: None, parse_float=_finite)
+    except (ValueError, TypeError, RecursionError):
+        return None
+
+
+def _finite(text: str) -> float | None:
+    number = float(text)
+    return number if abs(number) != float("inf") else None

@@ -1,0 +1,125 @@
+"""One poller for all readers of a database, running while there are any.
+
+Polling the cursor query itself is as cheap as any other sign of change, and unlike watching the write-ahead log it
+loses nothing: a commit becomes visible after its bytes are written.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import sqlite3
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Final
+
+from datasette_vibetea.database import PAGE_ROWS, Frame, Reader, Replaced
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+logger = logging.getLogger(__name__)
+
+POLL_SECONDS: Final = 0.1
+QUEUED_BATCHES: Final = 50
+RESET: Final = b"id:\nevent: reset\ndata: {}\n\n"
+"""Tells a reader to begin anew; the empty id makes it forget its own."""
+
+Batch = list[Frame]
+
+
+class Client:
+    """One reader's queue of batches, shared with all others; then the bytes to say last."""
+
+    def __init__(self) -> None:
+        self.ended = False
+        self._queue: asyncio.Queue[Batch | bytes] = asyncio.Queue(QUEUED_BATCHES)
+
+    async def next(self) -> Batch | bytes:
+        """The next batch, or what to send before the end."""
+        return await self._queue.get()
+
+    def offer(self, batch: Batch) -> None:
+        """Queue a batch. A reader too slow for its queue is ended: it comes back with its last id."""
+        if self._queue.full():
+            self.end()
+        elif not self.ended:
+            self._queue.put_nowait(batch)
+
+    def end(self, last: bytes = b"") -> None:
+        """Nothing more will come; what is still queued can be had from the database again."""
+        self.ended = True
+        while not self._queue.empty():
+            self._queue.get_nowait()
+        self._queue.put_nowait(last)
+
+
+class Hub:
+    """Polls one database file and hands every new event to every client."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._clients: set[Client] = set()
+        self._starting = asyncio.Lock()
+        self._poller: asyncio.Task[None] | None = None
+
+    @property
+    def running(self) -> bool:
+        """Whether the poller runs."""
+        return self._poller is not None
+
+    @asynccontextmanager
+    async def join(self) -> AsyncIterator[Client]:
+        """A client that gets every event committed from now on. Raises what opening a Reader raises."""
+        client = Client()
+        async with self._starting:
+            if self._poller is None:
+                reader, cursor = await asyncio.to_thread(_open, self._path)
+                self._poller = asyncio.create_task(self._poll(reader, cursor))
+            self._clients.add(client)
+        try:
+            yield client
+        finally:
+            self._clients.discard(client)
+
+    async def _poll(self, reader: Reader, cursor: int) -> None:
+        last = b""
+        try:
+            while self._clients and not server_is_stopping():
+                batch = await asyncio.to_thread(reader.page, cursor)
+                if batch:
+                    cursor = batch[-1].seq
+                    for client in self._clients:
+                        client.offer(batch)
+                if len(batch) < PAGE_ROWS:
+                    await asyncio.sleep(POLL_SECONDS)
+        except Replaced:
+            last = RESET
+        except (sqlite3.Error, OSError) as error:
+            logger.warning("the event database cannot be read: %s", type(error).__name__)
+        finally:
+            self._poller = None
+            clients, self._clients = self._clients, set()
+            for client in clients:
+                client.end(last)
+            reader.close()
+
+
+def server_is_stopping() -> bool:
+    """Whether uvicorn was told to stop.
+
+    It waits for open responses before it tells the application, so a stream has to ask: the handler uvicorn installs
+    for SIGINT is a method of its server.
+    """
+    server = getattr(signal.getsignal(signal.SIGINT), "__self__", None)
+    return bool(getattr(server, "should_exit", False))
+
+
+def _open(path: Path) -> tuple[Reader, int]:
+    reader = Reader(path)
+    try:
+        return reader, reader.newest()
+    except BaseException:
+        reader.close()
+        raise

@@ -1,0 +1,161 @@
+"""Our entries in Claude Code's settings: which events, what they run, and how they are told from the user's own."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from . import jsontext
+from .errors import SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+
+SCRIPT = "vibetea-emit.py"
+TIMEOUT = 5  # seconds until Claude Code gives up on a hook; it ends by itself long before
+
+# Every event that is safe to observe. Left out on purpose: WorktreeCreate (a hook there replaces git's own work),
+# MessageDisplay (holds every line of text on the screen up) and FileChanged (its matcher is a watch list).
+EVENTS = (
+    "SessionStart",
+    "SessionEnd",
+    "Setup",
+    "UserPromptSubmit",
+    "UserPromptExpansion",
+    "PreToolUse",
+    "PostToolUse",
+    "PostToolUseFailure",
+    "PostToolBatch",
+    "PermissionRequest",
+    "PermissionDenied",
+    "Notification",
+    "Elicitation",
+    "ElicitationResult",
+    "SubagentStart",
+    "SubagentStop",
+    "TaskCreated",
+    "TaskCompleted",
+    "TeammateIdle",
+    "Stop",
+    "StopFailure",
+    "PreCompact",
+    "PostCompact",
+    "PreModelSwitch",
+    "PostModelSwitch",
+    "CwdChanged",
+    "DirectoryAdded",
+    "WorktreeRemove",
+    "ConfigChange",
+    "InstructionsLoaded",
+)
+
+
+def interpreter() -> str:
+    """The interpreter behind any virtual environment: it outlives the environment, and no shim slows it down."""
+    base: str = getattr(sys, "_base_executable", "") or sys.executable
+    return os.path.realpath(base)
+
+
+def handler(script: str) -> dict[str, object]:
+    """What Claude Code runs for each event, without a shell (Claude Code 2.1.139 and later)."""
+    return {"type": "command", "command": interpreter(), "args": ["-I", "-S", script], "timeout": TIMEOUT}
+
+
+def is_ours(entry: object) -> bool:
+    """Whether a handler runs our script, wherever it lies."""
+    args = entry.get("args") if isinstance(entry, dict) else None
+    return isinstance(args, list) and any(isinstance(arg, str) and arg.rpartition("/")[2] == SCRIPT for arg in args)
+
+
+def ours(document: object) -> Iterator[tuple[str, object, dict[str, object]]]:
+    """Event, matcher and handler of each of our entries in decoded settings of any shape."""
+    hooks = document.get("hooks") if isinstance(document, dict) else None
+    for event, groups in hooks.items() if isinstance(hooks, dict) else ():
+        for group in groups if isinstance(groups, list) else ():
+            entries = group.get("hooks") if isinstance(group, dict) else None
+            for entry in entries if isinstance(entries, list) else ():
+                if is_ours(entry):
+                    yield event, group.get("matcher"), entry
+
+
+def added(text: str, entry: dict[str, object]) -> str:
+    """The settings with this handler once for every event, and no other of ours; unchanged if that is so already."""
+    present = list(ours(_checked(text)))
+    unmatched = sorted(event for event, matcher, found in present if matcher in (None, "", "*") and found == entry)
+    if unmatched == sorted(EVENTS) and len(present) == len(EVENTS):
+        return text
+    text = dropped(text, keep={"hooks", *EVENTS})
+    if (hooks := _hooks(text)) is None:
+        everything = {event: [{"hooks": [entry]}] for event in EVENTS}
+        return jsontext.appended(text, jsontext.root(text), everything, "hooks")
+    for event in EVENTS:
+        place = next((child for child in jsontext.children(text, hooks) if child.key == event), None)
+        if place is None:
+            text = jsontext.appended(text, hooks, [{"hooks": [entry]}], event)
+        else:
+            text = jsontext.appended(text, place.value, {"hooks": [entry]})
+    return text
+
+
+def dropped(text: str, keep: Collection[str] = ()) -> str:
+    """The settings without our handlers, nor the groups, events and `hooks` they leave empty; those in `keep` stay."""
+    _checked(text)
+    while (path := _path_to_ours(text)) is not None:
+        *above, (_, opening, index) = path
+        while above and len(jsontext.children(text, opening)) == 1 and above[-1][0] not in keep:
+            *above, (_, opening, index) = above
+        text = jsontext.removed(text, opening, index)
+    return text
+
+
+def _path_to_ours(text: str) -> list[tuple[str | None, int, int]] | None:
+    """The first of our handlers, as name, opening and index of the child to follow: root, hooks, event, group."""
+    top = jsontext.root(text)
+    for a, hooks in enumerate(jsontext.children(text, top)):
+        if hooks.key != "hooks":
+            continue
+        for b, event in enumerate(jsontext.children(text, hooks.value)):
+            for c, group in enumerate(_within(text, event, list)):
+                for member in _within(text, group, dict):
+                    for d, entry in enumerate(_within(text, member, list) if member.key == "hooks" else ()):
+                        if is_ours(entry.data):
+                            return [
+                                ("hooks", top, a),
+                                (event.key, hooks.value, b),
+                                (None, event.value, c),
+                                (None, member.value, d),
+                            ]
+    return None
+
+
+def _within(text: str, child: jsontext.Child, kind: type) -> list[jsontext.Child]:
+    return jsontext.children(text, child.value) if isinstance(child.data, kind) else []
+
+
+def _hooks(text: str) -> int | None:
+    top = jsontext.children(text, jsontext.root(text))
+    return next((child.value for child in top if child.key == "hooks"), None)
+
+
+def _checked(text: str) -> object:
+    """The decoded settings, once it is certain that our entries have one place to go."""
+    document = jsontext.parse(text)
+    if not isinstance(document, dict):
+        raise SettingsError("it must hold an object { … }")
+    if not isinstance(document.get("hooks", {}), dict):
+        raise SettingsError('its "hooks" must be an object { … }')
+    _no_duplicates([child.key for child in jsontext.children(text, jsontext.root(text))], {"hooks"})
+    if (hooks := _hooks(text)) is not None:
+        events = jsontext.children(text, hooks)
+        _no_duplicates([child.key for child in events], EVENTS)
+        for event in events:
+            if event.key in EVENTS and not isinstance(event.data, list):
+                raise SettingsError(f'"{event.key}" in its "hooks" must be a list [ … ]')
+    return document
+
+
+def _no_duplicates(names: list[str | None], watched: Collection[str]) -> None:
+    for name in watched:
+        if names.count(name) > 1:
+            raise SettingsError(f'"{name}" stands in it twice')
