@@ -77,8 +77,8 @@ class Reader(Protocol):
         """The acts of one line. Raises BadInput."""
         ...
 
-    def settle(self, before: int) -> Sequence[Act]:
-        """Acts of lines from before then (nanoseconds) that waited for a later line."""
+    def settle(self, now: int) -> Sequence[Act]:
+        """Acts of earlier lines that need not wait for a later one any more; `now` in nanoseconds."""
         ...
 
     def unsettled(self) -> bool:

@@ -2,7 +2,6 @@
 
 import importlib
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, Final
 
 import click
@@ -11,7 +10,7 @@ EXIT_REFUSED: Final = 78
 """A configuration that cannot be used (EX_CONFIG of sysexits.h)."""
 
 SCOPES: Final = click.Choice(["user", "project", "local"])
-SETTINGS_FILE: Final = click.Path(path_type=Path, dir_okay=False)
+SETTINGS_FILE: Final = click.Path(dir_okay=False)
 
 
 def run(command: str, function: str, **options: Any) -> None:
@@ -111,7 +110,7 @@ def status(**options: Any) -> None:
 
 
 @main.command("import")
-@click.argument("paths", nargs=-1, type=click.Path(path_type=Path, exists=True))
+@click.argument("paths", nargs=-1, type=click.Path(exists=True))
 @click.option("--since", metavar="DAYS", type=click.IntRange(0), help="Leave out what is older than so many days.")
 def import_(**options: Any) -> None:
     """Import old transcripts: files, folders, or all of Claude Code's when none is named.

@@ -1,18 +1,14 @@
 """Where things are and what is wanted: environment first, then `config.toml`, then the default."""
 
 import os
-import re
-import socket
 import stat
 import time
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
-from zlib import crc32
 
-SOURCE: Final = re.compile(r"[A-Za-z0-9._-]{1,64}\Z")
+SOURCE_CHARACTERS: Final = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-")
 LEVELS: Final = ("standard", "strict")
 IMPORT_DAYS: Final = 30
 """Claude Code itself sweeps transcripts older than that."""
@@ -24,7 +20,7 @@ class ConfigError(Exception):
     """A setting that cannot be used; the text names it and says what it should be. Exit code 78."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Config:
     """The settings of one installation. `Config.load` documents each.
 
@@ -92,6 +88,8 @@ class Config:
         path = self.socket_override or self.home / "vibetea.sock"
         if len(os.fsencode(path)) <= MAX_SOCKET_PATH:
             return path
+        from zlib import crc32
+
         runtime = os.environ.get("XDG_RUNTIME_DIR")
         base = Path(runtime) if runtime else Path(f"/tmp/vibetea-{os.geteuid()}")  # noqa: S108  checked when made
         return base / f"vibetea-{crc32(os.fsencode(path)):08x}.sock"
@@ -130,22 +128,26 @@ def _folder(value: object, user_home: str, default: str) -> Path:
 
 
 def _read_toml(path: Path) -> dict[str, Any]:
+    if not path.exists():
+        return {}
+    import tomllib
+
     try:
         return tomllib.loads(path.read_text())
-    except FileNotFoundError:
-        return {}
     except (OSError, ValueError) as error:
         raise ConfigError(f"{path.name} cannot be read: {error}") from None
 
 
 def _source(value: object, privacy: str) -> str:
     if value:
-        if not SOURCE.match(str(value)):
-            raise ConfigError(f"VIBETEA_SOURCE_ID is {value!r}; it must be 1 to 64 of A-Z a-z 0-9 . _ -")
-        return str(value)
+        name = str(value)
+        if len(name) > 64 or not SOURCE_CHARACTERS.issuperset(name):
+            raise ConfigError(f"VIBETEA_SOURCE_ID is {name!r}; it must be 1 to 64 of A-Z a-z 0-9 . _ -")
+        return name
     if privacy == "strict":
         return "this-machine"
-    return re.sub(r"[^A-Za-z0-9._-]", "-", socket.gethostname())[:64] or "this-machine"
+    host = os.uname().nodename[:64]
+    return "".join(letter if letter in SOURCE_CHARACTERS else "-" for letter in host) or "this-machine"
 
 
 def _extensions(value: object) -> frozenset[str] | None:

@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 
 FAILURES: Final = 5
 """How often a source may fail before it is left off."""
+LOCK_SECONDS: Final = 0.3
 PAUSE: Final = 5.0
 """Seconds before a source that failed is run again."""
 
@@ -120,15 +121,24 @@ def locked(path: Path) -> Iterator[None]:
     """Hold the lock; it dies with the process, so a stale file means nothing. Raises AlreadyRunning."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise AlreadyRunning from None
-        os.truncate(descriptor, 0)
-        os.write(descriptor, str(os.getpid()).encode())
+        _lock(descriptor)
         yield
     finally:
         os.close(descriptor)
+
+
+def _lock(descriptor: int) -> None:
+    """Take the lock; a short wait, because `vibetea status` holds it while it looks. Raises AlreadyRunning."""
+    deadline = time.monotonic() + LOCK_SECONDS
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                raise AlreadyRunning from None
+            time.sleep(0.02)
+        else:
+            return
 
 
 @contextmanager

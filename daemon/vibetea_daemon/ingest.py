@@ -1,5 +1,6 @@
 """What a source is given: the way of acts through the sanitiser to the writer, with a count of what fell out."""
 
+import logging
 import threading
 import time
 from collections import Counter, OrderedDict
@@ -12,6 +13,8 @@ from vibetea_daemon.sanitise import sanitise
 from vibetea_daemon.store import Batch, Offset, Writer
 from vibetea_protocol import Event, Rules
 from vibetea_protocol.ids import keyed_hash
+
+log = logging.getLogger(__name__)
 
 DAY: Final = 86_400_000_000_000
 HOOKS_REMEMBERED: Final = 1000
@@ -39,6 +42,9 @@ class Ingest:
                 events.append(sanitise(act, self._rules))
             except BadInput as bad:
                 counts[f"act_{bad.reason}"] += 1
+            except Exception as error:  # noqa: BLE001  one act must cost nobody else anything
+                log.error("an act cannot be told: %s", type(error).__name__)
+                counts["act_failed"] += 1
         return events
 
     def hook(self, acts: Sequence[Act], counts: Counter[str], then: Callable[[bool], None]) -> None:

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from datasette import Forbidden, hookimpl
+from datasette import Forbidden
+from pluggy import HookimplMarker
 
 from datasette_vibetea import access, database, guard, page, stream
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Awaitable, Callable
+
+hookimpl = HookimplMarker("datasette")  # Datasette's own marker, with its types
 
 
 @hookimpl

@@ -15,7 +15,7 @@ async def require_events(datasette: Any, actor: dict[str, Any] | None, database:
             actor, [("view-table", (database, TABLE)), ("view-database", database), "view-instance"]
         )
     else:
-        from datasette.resources import TableResource  # noqa: PLC0415 only Datasette 1.0 has it
+        from datasette.resources import TableResource
 
         resource = TableResource(database, TABLE)
         await datasette.ensure_permission(action="view-table", resource=resource, actor=actor)

@@ -37,9 +37,9 @@ COLUMNS: Final = (
 PAGE_ROWS: Final = 500
 MAX_VALUE_BYTES: Final = 1_000_000
 
-_PAGE: Final = f"select {', '.join(COLUMNS)} from {TABLE} where seq > ? order by seq limit {PAGE_ROWS}"  # noqa: S608 constants only
-_NEWEST: Final = f"select coalesce(max(seq), 0) from {TABLE}"  # noqa: S608 a constant
-_BEFORE: Final = f"select coalesce(min(seq) - 1, 0) from (select seq from {TABLE} order by seq desc limit ?)"  # noqa: S608
+_PAGE: Final = f"select {', '.join(COLUMNS)} from {TABLE} where seq > ? order by seq limit {PAGE_ROWS}"
+_NEWEST: Final = f"select coalesce(max(seq), 0) from {TABLE}"
+_BEFORE: Final = f"select coalesce(min(seq) - 1, 0) from (select seq from {TABLE} order by seq desc limit ?)"
 
 
 class NoDatabase(Exception):

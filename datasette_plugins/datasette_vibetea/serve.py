@@ -5,10 +5,15 @@ from __future__ import annotations
 import socket
 import sqlite3
 import threading
-from contextlib import closing
+import webbrowser
+from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any, Final
 
+import uvicorn
+from datasette.app import Datasette
+
 from datasette_vibetea.database import CONFIG, TABLE
+from datasette_vibetea.page import PATH
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,12 +59,8 @@ def serve(
     Port 0 takes any free one. `on_ready` gets the live page's address once requests are answered. A database that is
     not there yet is waited for by the live page. Raises OSError if the address cannot be bound.
     """
-    import uvicorn  # noqa: PLC0415 with Datasette half a second, which --help need not wait for
-    from datasette.app import Datasette  # noqa: PLC0415
-
-    from datasette_vibetea.page import PATH  # noqa: PLC0415
-
-    with _bind(host, port) as bound:
+    # uvicorn raises the signal that stopped it once more when all is done
+    with _bind(host, port) as bound, suppress(KeyboardInterrupt):
         name = f"[{host}]" if ":" in host else host
         address = f"http://{name}:{bound.getsockname()[1]}{PATH}"
 
@@ -69,7 +70,7 @@ def serve(
                 on_ready(address)
                 if open_browser:
                     # some browsers hold their caller up until they are closed
-                    threading.Thread(target=_open, args=(address,), daemon=True).start()
+                    threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
 
         app = Datasette([str(database)], settings=SETTINGS, metadata=_metadata(database, name)).app()
         config = uvicorn.Config(
@@ -81,12 +82,6 @@ def serve(
 def _bind(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     return socket.create_server((host, port), family=family)
-
-
-def _open(address: str) -> None:
-    import webbrowser  # noqa: PLC0415
-
-    webbrowser.open(address)
 
 
 def _metadata(database: Path, host: str) -> dict[str, Any]:

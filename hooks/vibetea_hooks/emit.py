@@ -45,7 +45,7 @@ def delivered(home: bytes, frame: bytes) -> bool:
         address = posix.read(posix.open(home + b"/socket-path", posix.O_RDONLY), 1024).strip()
     posix.stat(address)  # no socket, no need to load the module
 
-    import _socket  # noqa: PLC0415
+    import _socket
 
     end = time.monotonic() + PATIENCE
     connection = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
 SCRIPT = "vibetea-emit.py"
+OLDEST_CLIENT = "2.1.139"  # the first Claude Code that takes `args`; unknown events are harmless since 2.1.101
 TIMEOUT = 5  # seconds until Claude Code gives up on a hook; it ends by itself long before
 
 # Every event that is safe to observe. Left out on purpose: WorktreeCreate (a hook there replaces git's own work),
@@ -58,7 +59,7 @@ def interpreter() -> str:
 
 
 def handler(script: str) -> dict[str, object]:
-    """What Claude Code runs for each event, without a shell (Claude Code 2.1.139 and later)."""
+    """What Claude Code runs for each event, without a shell."""
     return {"type": "command", "command": interpreter(), "args": ["-I", "-S", script], "timeout": TIMEOUT}
 
 

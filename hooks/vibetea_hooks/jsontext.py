@@ -5,10 +5,14 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from .errors import SettingsError
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_BOM = "\ufeff"
 _BLANK = re.compile(r"[ \t\r\n]*")
 
 
@@ -36,9 +40,24 @@ def parse(text: str) -> object:
     try:
         return _DECODER.decode(text)
     except json.JSONDecodeError as error:
-        raise SettingsError(f"line {error.lineno} is not JSON ({error.msg})") from None
+        raise SettingsError(
+            f"line {error.lineno} is not JSON ({error.msg}); mend it and try again."
+            " Claude Code reads no comments or trailing commas either: it ignores such a file as a whole"
+        ) from None
     except RecursionError:
         raise SettingsError("it is nested too deeply") from None
+
+
+def edited(content: bytes, edit: Callable[[str], str]) -> bytes:
+    """A file's bytes after an edit of its text; SettingsError when they are not JSON text. A byte order mark stays."""
+    text = _text(content)
+    start = len(text) - len(text.removeprefix(_BOM))
+    return (text[:start] + edit(text[start:])).encode()
+
+
+def decoded(content: bytes) -> object:
+    """The document in a file's bytes; SettingsError as `parse`."""
+    return parse(_text(content).removeprefix(_BOM))
 
 
 def children(text: str, opening: int) -> list[Child]:
@@ -96,6 +115,17 @@ def removed(text: str, opening: int, index: int) -> str:
     if index == 0:
         return text[: present[0].start] + text[present[1].start :]
     return text[: present[index - 1].end] + text[present[index].end :]
+
+
+def _text(content: bytes) -> str:
+    try:
+        text = content.decode()
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise SettingsError(f"line {line} is not UTF-8; save the file as UTF-8 and try again") from None
+    if not text.removeprefix(_BOM).strip():
+        raise SettingsError("it is empty; put {} into it, or delete it")
+    return text
 
 
 def _skip(text: str, at: int) -> int:

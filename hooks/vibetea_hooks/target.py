@@ -50,7 +50,7 @@ class Target:
             return None
         except OSError as error:
             raise SettingsError(f"{self.path}: {error.strerror}") from None
-        with open(descriptor, "rb") as file:
+        with os.fdopen(descriptor, "rb") as file:
             return file.read()
 
     def check_writable(self) -> None:
@@ -93,7 +93,7 @@ class Target:
 def write(path: Path, content: bytes, mode: int = 0o600, like: Path | None = None) -> None:
     """Create a file with this content, on the disk before this returns; mode and group are those of `like`."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    with open(descriptor, "wb") as file:
+    with os.fdopen(descriptor, "wb") as file:
         if like is not None and like.exists():
             model = like.stat()
             mode = stat.S_IMODE(model.st_mode)
@@ -103,6 +103,15 @@ def write(path: Path, content: bytes, mode: int = 0o600, like: Path | None = Non
         file.write(content)
         file.flush()
         os.fsync(descriptor)
+
+
+def write_over(path: Path, content: bytes, mode: int = 0o600) -> None:
+    """Create or replace one of our own files in one step, its private folder included."""
+    path.parent.mkdir(mode=0o700, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.unlink(missing_ok=True)
+    write(temporary, content, mode)
+    temporary.replace(path)
 
 
 def _sync(directory: Path) -> None:
@@ -120,7 +129,7 @@ def _rename(source: Path, target: Path, flag: int) -> bool:
     """
     error = errno.ENOSYS
     if sys.platform == "linux":
-        import ctypes  # noqa: PLC0415  # slow to load, and needed only while writing
+        import ctypes  # slow to load, and needed only while writing
 
         library = ctypes.CDLL(None, use_errno=True)
         if hasattr(library, "renameat2"):

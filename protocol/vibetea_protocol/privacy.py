@@ -66,16 +66,16 @@ class Rules:
                 return str(UUID(raw))
             except ValueError:
                 pass
-        return str(UUID(bytes=keyed_hash(self.key, "session", raw), version=8))
+        return str(UUID(bytes=keyed_hash(self.key, "session", raw), version=5))
 
     def project(self, cwd: str) -> str:
         """The last component of the working directory; a keyed alias at `strict` or if it is no plain name."""
-        if cwd.rstrip("/") == self.home.rstrip("/"):
+        directory = PurePosixPath(fold_worktree(cwd))
+        if directory == PurePosixPath(self.home):
             return "home"
-        name = PurePosixPath(fold_worktree(cwd)).name
-        if self.strict or not is_plain(name):
-            return "p-" + keyed_hash(self.key, "project", name).hex()[:8]
-        return name
+        if self.strict or not self._may_be_shown(directory.name):
+            return "p-" + keyed_hash(self.key, "project", directory.name).hex()[:8]
+        return directory.name
 
     def tool(self, raw: str) -> str:
         """Built-ins by name; an MCP tool by name at `standard` if it is plain, else `mcp`; the rest `other`."""
@@ -93,7 +93,7 @@ class Rules:
             return v.LANGUAGES.get(extension)
         if self.extensions is not None and extension not in self.extensions:
             return FILTERED
-        return name if is_plain(name) else FILTERED
+        return name if self._may_be_shown(name) else FILTERED
 
     def agent(self, raw: str) -> str | None:
         """A subagent's id; a keyed one at `strict` or if it is not plain; None for the main agent."""
@@ -126,6 +126,9 @@ class Rules:
         moment = datetime.fromtimestamp(nanoseconds // 1_000_000_000, UTC)
         millis = 0 if self.strict else nanoseconds // 1_000_000 % 1000
         return f"{moment:%Y-%m-%dT%H:%M:%S}.{millis:03d}Z"
+
+    def _may_be_shown(self, name: str) -> bool:
+        return is_plain(name) and name != PurePosixPath(self.home).name
 
 
 def is_plain(name: str) -> bool:

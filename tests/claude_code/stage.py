@@ -148,6 +148,7 @@ def prepare(
     state = {
         "hasCompletedOnboarding": True,
         "theme": "dark",
+        "bypassPermissionsModeAccepted": True,
         "customApiKeyResponses": {"approved": [_API_KEY[-20:]], "rejected": []},
         "projects": {str(project): {"hasTrustDialogAccepted": True, "hasCompletedProjectOnboarding": True}},
     }

@@ -4,7 +4,7 @@ Only the fields named here are ever decoded. Line types and fields: Claude Code 
 transcript are in line types that nothing is told of; those are dropped by their `type` alone.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, cast, get_args
@@ -19,6 +19,8 @@ from vibetea_daemon.claude_code.project import session_root
 from vibetea_daemon.claude_code.report import FILE_TOOLS, Report, Todo
 from vibetea_protocol.vocabulary import ErrorCategory, SessionHow
 
+REFUSAL_NS: Final = 250_000_000
+"""Nanoseconds a call waits for its refusal, which is written within a few milliseconds."""
 TOLD: Final = frozenset({"user", "assistant", "queue-operation"})
 """Line types that something is told of."""
 KNOWN: Final = TOLD | frozenset(
@@ -167,11 +169,13 @@ class TranscriptReader:
             acts.append(where.finished() if self.agent else where.state("waiting_input", "done", self.prompt))
         return acts
 
-    def settle(self, before: int) -> list[Act]:
-        """The starts of calls made before then: a refusal would have followed by now."""
-        return [
-            act for call in self.calls.values() if call.start and call.start[0].at < before for act in call.started()
-        ]
+    def settle(self, now: int) -> list[Act]:
+        """The starts of calls that no refusal can follow any more."""
+        return self._started(lambda start: not 0 <= now - start.at < REFUSAL_NS)
+
+    def _started(self, which: Callable[[Act], bool]) -> list[Act]:
+        settled = [call for call in self.calls.values() if call.start and which(call.start[0])]
+        return [act for call in settled for act in call.started()]
 
     def unsettled(self) -> bool:
         """Whether a call waits for its refusal."""
@@ -225,12 +229,12 @@ class TranscriptReader:
         if not prompt or content.startswith(("<local-command-", MACHINE_PROMPT)):
             return ()
         self.prompt = prompt
-        unsettled = self.settle(where.at + 1)
+        unsettled = self._started(lambda _: True)
         self.calls.clear()
         return [*unsettled, *where.prompted(prompt)]
 
     def _interrupted(self, line: Line, where: Report) -> Sequence[Act]:
-        acts = self.settle(where.at + 1)
+        acts = self._started(lambda _: True)
         acts += [where.tool_completed(call, known.tool, "interrupted") for call, known in self.calls.items()]
         self.calls.clear()
         return [*acts, where.state("interrupted", text(line.uuid))]

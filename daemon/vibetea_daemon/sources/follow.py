@@ -19,8 +19,6 @@ HEAD_START: Final = 0.5
 """Seconds a hook is given to report first, in a session whose hooks report: it knows the duration."""
 HOOKS_ALIVE: Final = 600.0
 """Seconds after its last hook that a session's hooks count as alive."""
-SETTLE_NS: Final = 250_000_000
-"""Nanoseconds a tool call waits for its refusal, which is written within a few milliseconds."""
 
 
 class Follower:
@@ -61,7 +59,7 @@ class Follower:
         limit = self._limit(gone)
         before = self._file.read_to
         acts = self._read(limit, counts)
-        acts += self._reader.settle(time.time_ns() - SETTLE_NS)
+        acts += self._reader.settle(time.time_ns())
         if gone and self._file.read_to >= limit:
             if self._file.torn:
                 counts["line_torn"] += 1

@@ -60,6 +60,7 @@ class HookSocket:
                 else:
                     self._receive(self._connections[key.fd], ingest)
             self._drop_the_slow()
+        Path(self._listener.getsockname()).unlink(missing_ok=True)
         self._listener.close()
         for connection in list(self._connections.values()):
             self._forget(connection).close()

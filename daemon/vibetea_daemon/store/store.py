@@ -106,6 +106,10 @@ class Store:
         row = self._db.execute("select value from _secrets where name = 'hashing_key'").fetchone()
         return bytes(row[0])
 
+    def count(self) -> int:
+        """How many events there are."""
+        return int(self._db.execute("select count(*) from events").fetchone()[0])
+
     def offsets(self) -> dict[str, Offset]:
         """How far every transcript has been read."""
         rows = self._db.execute("select file, device, inode, modified, size, offset, tail from _offsets")

@@ -1,0 +1,53 @@
+# `make up` shows your sessions; `make test` checks everything. Both install what they need into .venv first.
+PYTHON ?= python3
+BIN := .venv/bin
+ARGS ?=
+
+.PHONY: help setup up test lint format bench soak tools lock
+
+help:
+	@echo "make up [ARGS=--demo]   your Claude Code sessions in the browser (or invented ones)"
+	@echo "make test               everything: lint, types, tests, with the real client and a real browser"
+	@echo "make lint · make bench · make soak · make setup · make lock"
+
+setup: .venv/installed
+
+.venv/installed: requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "VibeTea needs Python 3.11 or newer; name one with: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+up: setup
+	@$(BIN)/vibetea up $(ARGS)
+
+test: setup lint tools
+	$(BIN)/python -m pytest -m "not soak" $(ARGS)
+
+lint: setup
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: setup
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+# a browser, a terminal multiplexer and Node, where they are missing
+tools: setup
+	@PYTHON=$(BIN)/python tests/tools/ensure.sh
+
+bench: setup
+	@for script in bench/hook.py bench/import_.py bench/cli.py bench/idle.py bench/stream.py; do \
+		$(BIN)/python $$script || exit 1; done
+
+soak: setup tools
+	$(BIN)/python -m pytest -m soak $(ARGS)
+
+# after a change of the dependencies in pyproject.toml; needs uv
+lock:
+	uv pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --no-emit-find-links \
+		--python-version 3.11 --group dev pyproject.toml -o requirements.txt

@@ -1,0 +1,27 @@
+"""`vibetea dashboard`: Datasette with our pages, over the database."""
+
+from collections.abc import Callable
+
+import click
+
+from datasette_vibetea.serve import serve
+from vibetea_daemon.config import Config
+
+PORT = 8765
+
+
+def dashboard(config: Config, *, no_open: bool, port: int | None) -> None:
+    """Serve until Ctrl-C."""
+    show(config, no_open=no_open, port=port, on_ready=lambda address: click.echo(f"VibeTea is at {address}"))
+
+
+def show(config: Config, *, no_open: bool, port: int | None, on_ready: Callable[[str], None]) -> None:
+    """Serve at a port asked for, or at ours, or at any that is free."""
+    for attempt in (PORT, 0) if port is None else (port,):
+        try:
+            serve(config.database, port=attempt, on_ready=on_ready, open_browser=not no_open)
+        except OSError as error:
+            if port is not None:
+                raise click.ClickException(f"port {port}: {error.strerror}; --port 0 takes any that is free") from None
+        else:
+            return

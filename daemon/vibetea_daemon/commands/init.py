@@ -1,0 +1,23 @@
+"""`vibetea init`."""
+
+import click
+
+from vibetea_daemon import keys
+from vibetea_daemon.config import Config
+from vibetea_daemon.store import Store, StoreError
+
+
+def init(config: Config) -> None:
+    """Make what is missing and print the registration line."""
+    prepare(config)
+    click.echo(keys.registration(config))
+
+
+def prepare(config: Config) -> None:
+    """Make the state folder, the key and the database where they are missing."""
+    config.make_home()
+    keys.seed(config)
+    try:
+        Store(config.database).close()
+    except StoreError as error:
+        raise click.ClickException(str(error)) from None

@@ -1,0 +1,72 @@
+// One event as a list item that links to its row. Text is only ever set as text.
+
+import { icon } from "./icons.js";
+import { describe, text } from "./words.js";
+
+const HUES = 12; // from green to pink: red and amber mean something else here
+const FIRST_HUE = 130;
+const HUE_STEP = 18;
+const CLOCK = new Intl.DateTimeFormat(undefined, { timeStyle: "medium", hourCycle: "h23" });
+const DAY = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
+const FULL = new Intl.DateTimeFormat(undefined, { dateStyle: "full", timeStyle: "medium" });
+
+/** The local time, with the day if it was another one. */
+export function label(date) {
+  if (Number.isNaN(date.valueOf())) return "";
+  return (date.toDateString() === new Date().toDateString() ? CLOCK : DAY).format(date);
+}
+
+export function row(event, rows, live) {
+  const words = describe(event);
+  const link = element("a", "row");
+  link.href = `${rows}/${event.seq}`;
+  link.tabIndex = -1;
+  const what = element("span", "what");
+  if (event.agent_id) what.append(element("span", "subagent", "subagent"), " ");
+  what.append(element("b", "", words.what));
+  if (words.detail) what.append(" ", element("bdi", "", words.detail));
+  const project = element("bdi", "project", text(event.project));
+  const note = element("span", "note", words.note);
+  const source = element("bdi", "source", text(event.source));
+  const parts = [moment(event), session(event), project, icon(words.icon), what, note, source];
+  link.append(...parts.flatMap((part) => [part, " "]));
+  const item = element("li", `tone-${words.tone}${live ? " just-now" : ""}`);
+  item.dataset.seq = event.seq;
+  item.append(link);
+  return item;
+}
+
+function moment(event) {
+  const time = element("time");
+  const date = new Date(event.timestamp);
+  time.textContent = label(date);
+  if (time.textContent) {
+    time.dateTime = date.toISOString();
+    time.title = FULL.format(date);
+  }
+  return time;
+}
+
+function session(event) {
+  const id = text(event.session_id);
+  const chip = element("bdi", "session", id.slice(0, 4));
+  if (id) {
+    chip.title = `Session ${id}`;
+    chip.style.setProperty("--hue", hue(id));
+  }
+  return chip;
+}
+
+/** The same colour for the same session, everywhere and always. */
+function hue(id) {
+  let hash = 0x811c9dc5;
+  for (const character of id) hash = Math.imul(hash ^ character.codePointAt(0), 0x01000193) >>> 0;
+  return FIRST_HUE + ((hash >>> 8) % HUES) * HUE_STEP;
+}
+
+function element(name, className = "", content = "") {
+  const made = document.createElement(name);
+  if (className) made.className = className;
+  made.textContent = content;
+  return made;
+}

@@ -1,0 +1,24 @@
+"""Fixtures that more than one part's tests use."""
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from tests.daemon.world import World
+
+settings.register_profile("vibetea", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("vibetea")
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    """A throw-away machine without a daemon yet; its path is short, as a socket's must be."""
+    with tempfile.TemporaryDirectory(prefix="vt-") as root:
+        world = World.make(Path(root))
+        try:
+            yield world
+        finally:
+            world.end()

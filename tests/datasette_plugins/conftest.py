@@ -1,0 +1,155 @@
+"""Databases and Datasettes, named by their state."""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from datasette.app import Datasette
+
+from vibetea_daemon.store.schema import open_database
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+DEADLINE = 20.0
+SESSION = "3f0c9b52-7c1e-4b7a-9a52-0d6f3c1e8b11"
+READ = {
+    "source": "laptop",
+    "timestamp": "2026-03-12T14:32:07.123Z",
+    "type": "tool",
+    "session_id": SESSION,
+    "project": "shop",
+    "tool": "Read",
+    "status": "completed",
+    "outcome": "ok",
+    "duration_ms": 17,
+    "payload": {"sessionId": SESSION, "project": "shop", "tool": "Read", "status": "completed", "context": "auth.ts"},
+}
+
+
+class Events:
+    """Writes events to a database, each in a commit of its own."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.connection = open_database(path)
+        self._number = 0
+
+    def add(self, count: int = 1, **columns: Any) -> list[int]:
+        """Commit so many events that differ from READ in these columns; their seqs."""
+        return [self._insert({**READ, **columns}) for _ in range(count)]
+
+    def _insert(self, row: dict[str, Any]) -> int:
+        self._number += 1
+        row = {"id": f"evt_{os.getpid()}_{id(self)}_{self._number}", **row}
+        if not isinstance(row["payload"], str):
+            row["payload"] = json.dumps(row["payload"])
+        sql = f"insert into events({', '.join(row)}) values ({', '.join('?' * len(row))})"
+        seq = self.connection.execute(sql, list(row.values())).lastrowid
+        assert seq is not None
+        return seq
+
+
+@pytest.fixture
+def empty_db(tmp_path: Path) -> Iterator[Events]:
+    events = Events(tmp_path / "vibetea.db")
+    yield events
+    events.connection.close()
+
+
+@pytest.fixture
+def full_db(empty_db: Events) -> Events:
+    """Ten events."""
+    empty_db.add(10)
+    return empty_db
+
+
+@pytest.fixture
+def datasette(full_db: Events) -> Datasette:
+    return Datasette([str(full_db.path)])
+
+
+def eventually(what: Callable[[], Any]) -> Any:
+    """What it is once it is true, within the deadline."""
+    end = time.monotonic() + DEADLINE
+    while not (value := what()):
+        assert time.monotonic() < end, "it never became true"
+        time.sleep(0.02)
+    return value
+
+
+class Server:
+    """A process that serves, with what it said so far."""
+
+    def __init__(self, command: list[str]) -> None:
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        self.said: list[str] = []
+        self._addresses: queue.Queue[str] = queue.Queue()
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self.process.stdout
+        for line in self.process.stdout:
+            self.said.append(line)
+            if match := re.search(r"http://[^\s/]+", line):
+                self._addresses.put(match[0])
+
+    def address(self) -> str:
+        """Scheme, host and port, once it serves."""
+        return self._addresses.get(timeout=DEADLINE)
+
+    def stop(self, number: int = signal.SIGINT) -> int:
+        """Its exit code after the signal. Raises subprocess.TimeoutExpired if it hangs."""
+        self.process.send_signal(number)
+        code = self.process.wait(DEADLINE)
+        self._reader.join(DEADLINE)
+        return code
+
+    def end(self) -> None:
+        """Whatever it takes."""
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait(DEADLINE)
+        self._reader.join(DEADLINE)
+        assert self.process.stdout
+        self.process.stdout.close()
+
+
+@contextmanager
+def served(path: Path, port: int = 0) -> Iterator[tuple[str, Server]]:
+    """Our own server over this database, in a process of its own."""
+    program = (
+        "import sys, pathlib; from datasette_vibetea.serve import serve; "
+        "serve(pathlib.Path(sys.argv[1]), port=int(sys.argv[2]), on_ready=lambda at: print(at, flush=True))"
+    )
+    with _running([sys.executable, "-c", program, str(path), str(port)]) as running:
+        yield running
+
+
+@contextmanager
+def plainly_served(path: Path, *options: str) -> Iterator[tuple[str, Server]]:
+    """`datasette serve` over this database, with nothing of ours but the plugin."""
+    with _running([sys.executable, "-m", "datasette", "serve", str(path), "--port", "0", *options]) as running:
+        yield running
+
+
+@contextmanager
+def _running(command: list[str]) -> Iterator[tuple[str, Server]]:
+    server = Server(command)
+    try:
+        yield server.address(), server
+    finally:
+        server.end()
