@@ -78,11 +78,13 @@ class Script:
     requests: list[tuple[str, Json]] = field(default_factory=list)
 
     def next_step(self, key: str) -> Step:
-        """The next step of this conversation; past its end the model just says it is done."""
+        """The next step of this conversation; past its end a refusal stays, else the model just says it is done."""
         position = self.served.get(key, 0)
         self.served[key] = position + 1
         steps = self.steps.get(key, ())
-        return steps[position] if position < len(steps) else Turn("CANARY done.")
+        if position < len(steps):
+            return steps[position]
+        return steps[-1] if steps and isinstance(steps[-1], Refusal) else Turn("CANARY done.")
 
 
 class ModelServer:

@@ -180,6 +180,8 @@ async def test_a_database_put_in_the_place_of_the_one_read_begins_anew(
     async with opened(app) as answer:
         await answer.until("live")
         full_db.connection.close()
+        for left in ("-wal", "-shm"):  # or SQLite would play the old file's log into the new one
+            full_db.path.with_name(f"{full_db.path.name}{left}").unlink(missing_ok=True)
         other.path.replace(full_db.path)
         assert [message.event for message in await answer.rest()] == ["reset"]
     async with opened(app) as answer:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -64,7 +65,7 @@ ACCEPTED = {
     "duplicate keys of the user's own": b'{"a": 1, "a": 2}',
     "braces and quotes in strings": b'{"a": "}{][\\"hooks\\": //", "b\\"": {"hooks": {"Stop": "no"}}}',
     "hooks deeper down": b'{"x": {"hooks": {"Stop": []}}, "hooks": {"Stop": [{"hooks": []}]}}',
-    "groups of unknown shape": b'{"hooks": {"Stop": [null, 1, {"hooks": "x"}, {"hooks": [1, {"args": [1]}]}], "Mine": 5}}',
+    "groups of unknown shape": b'{"hooks": {"Stop": [null, 1, {"hooks": "x"}, {"hooks": [1, {"args": [1]}]}], "A": 5}}',
     "unknown events": b'{"hooks": {"Tomorrow": [{"hooks": []}], "FileChanged": [{"matcher": "x", "hooks": []}]}}',
     "large": json.dumps({f"k{n}": ["x" * 50] * 10 for n in range(500)}, indent=2).encode(),
 }
@@ -128,6 +129,10 @@ def without_ours(document: object) -> object:
     return {**{key: value for key, value in document.items() if key != "hooks"}, "hooks": hooks}
 
 
+def names(directory: Path) -> list[str]:
+    return sorted(file.name for file in directory.iterdir())
+
+
 def as_data(content: bytes) -> object:
     return json.loads(content.decode("utf-8-sig"), parse_int=float)
 
@@ -181,7 +186,7 @@ def test_left_as_it_is(file: Path, state: Path, content: bytes, reason: str) -> 
         with pytest.raises(SettingsError, match=reason):
             act(file, state, dry_run=True)
     assert file.read_bytes() == content
-    assert os.listdir(file.parent) == ["settings.json"]
+    assert names(file.parent) == ["settings.json"]
 
 
 def test_only_whole_lines_are_added(pretty_file: Path, state: Path) -> None:
@@ -251,15 +256,19 @@ def test_an_older_entry_of_ours_is_brought_up_to_date_in_its_place(pretty_file: 
     assert not check(pretty_file, state)
 
 
-def test_a_second_installation_after_an_upgrade_still_restores_every_byte(file: Path, tmp_path: Path) -> None:
+def test_leaving_after_an_upgrade_of_python_still_restores_every_byte(
+    file: Path, state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     content = b'{ "hooks" : { "Stop" : [ ] } }'
     file.write_bytes(content)
-    install(file, tmp_path / "state")
-    file_after = file.read_bytes()
-    install(file, tmp_path / "other")
-    assert file.read_bytes() != file_after
-    uninstall(file, tmp_path / "other")
-    assert as_data(file.read_bytes()) == as_data(content)
+    install(file, state)
+    monkeypatch.setattr(sys, "_base_executable", "/opt/python3.99")
+    assert any("out of date" in fault for fault in check(file, state))
+    assert install(file, state).changed
+    assert not install(file, state).changed
+    assert b"/opt/python3.99" in file.read_bytes()
+    uninstall(file, state)
+    assert file.read_bytes() == content
 
 
 def test_a_handler_of_ours_in_a_group_of_the_users_is_taken_out_alone(pretty_file: Path, state: Path) -> None:
@@ -312,7 +321,7 @@ def test_a_folder_we_made_stays_when_it_is_used(tmp_path: Path, state: Path) -> 
     install(file, state)
     (file.parent / "agents").mkdir()
     uninstall(file, state)
-    assert os.listdir(file.parent) == ["agents"]
+    assert names(file.parent) == ["agents"]
 
 
 def test_a_file_removed_since_is_nothing_to_do(file: Path, state: Path) -> None:
@@ -353,7 +362,7 @@ def test_a_link_is_written_through(pretty_file: Path, state: Path, tmp_path: Pat
     install(pretty_file, state)
     assert pretty_file.readlink() == Path("../middle")
     assert installed(dotfiles / "claude.json") == entries.EVENTS
-    assert os.listdir(dotfiles) == ["claude.json"]
+    assert names(dotfiles) == ["claude.json"]
     uninstall(pretty_file, state)
     assert (dotfiles / "claude.json").read_bytes() == pretty()
     assert pretty_file.is_symlink()
@@ -422,7 +431,7 @@ def test_a_full_disk_leaves_the_file_as_it_is(tmp_path: Path, state: Path) -> No
         with pytest.raises(SettingsError, match="No space left"):
             install(disk / "settings.json", state)
         assert (disk / "settings.json").read_bytes() == pretty()
-        assert sorted(os.listdir(disk)) == ["filler", "settings.json"]
+        assert names(disk) == ["filler", "settings.json"]
     finally:
         subprocess.run(["umount", disk], check=True)
 
@@ -435,7 +444,7 @@ def test_a_dry_run_writes_nothing(file: Path, pretty_file: Path, state: Path, tm
     assert change.changed
     assert f"+++ {pretty_file}" in change.diff
     assert all(f'+    "{event}": [' in change.diff for event in entries.EVENTS if event not in PRETTY["hooks"])  # type: ignore[operator]
-    assert sorted(os.listdir(tmp_path)) == [".claude"]
+    assert names(tmp_path) == [".claude"]
     assert pretty_file.read_bytes() == pretty()
 
     real = install(pretty_file, state)

@@ -58,6 +58,7 @@ _calls: Final = msgspec.json.Decoder(list[ToolCall])
 
 MACHINE_PROMPT: Final = "<task-notification>"
 REFUSED: Final = "<tool_use_error>"
+DENIED: Final = "Permission to use "
 
 
 def acts_of_hook(stamp: int, raw: bytes) -> Sequence[Act]:
@@ -72,14 +73,6 @@ def acts_of_hook(stamp: int, raw: bytes) -> Sequence[Act]:
     if handler is None:
         return [where.activity("other", payload.hook_event_name, str(stamp))]
     return handler(payload, where)
-
-
-def session_of_hook(raw: bytes) -> str:
-    """The session a payload is from, or "" if it cannot be read."""
-    try:
-        return fields.document(_payload, raw).session_id
-    except BadInput:
-        return ""
 
 
 def _session_start(payload: HookPayload, where: Report) -> Sequence[Act]:
@@ -137,7 +130,7 @@ def _tool_batch(payload: HookPayload, where: Report) -> Sequence[Act]:
     return [
         where.tool_completed(text(call.tool_use_id), text(call.tool_name), "refused")
         for call in calls
-        if text(call.tool_response).startswith(REFUSED)
+        if text(call.tool_response).startswith((REFUSED, DENIED))
     ]
 
 

@@ -1,99 +1,41 @@
-"""What a transcript line becomes.
-
-Only the fields named here are ever decoded. Line types and fields: Claude Code 2.1.330, recorded. Most bytes of a
-transcript are in line types that nothing is told of; those are dropped by their `type` alone.
-"""
+"""What a transcript becomes, line by line."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Final, cast, get_args
-
-import msgspec
+from typing import Final
 
 from vibetea_daemon.acts import Act, BadInput
 from vibetea_daemon.claude_code import fields
-from vibetea_daemon.claude_code.fields import ABSENT, text, whole
+from vibetea_daemon.claude_code.fields import text
 from vibetea_daemon.claude_code.hooks import MACHINE_PROMPT, REFUSED, machine_task
+from vibetea_daemon.claude_code.lines import (
+    KNOWN,
+    TOLD,
+    Block,
+    Line,
+    blocks_of,
+    category_of,
+    line_of,
+    message_of,
+    nanoseconds,
+    tokens_of,
+)
 from vibetea_daemon.claude_code.project import session_root
 from vibetea_daemon.claude_code.report import FILE_TOOLS, Report, Todo
-from vibetea_protocol.vocabulary import ErrorCategory, SessionHow
+from vibetea_protocol.vocabulary import Outcome, SessionHow
 
-REFUSAL_NS: Final = 250_000_000
-"""Nanoseconds a call waits for its refusal, which is written within a few milliseconds."""
-TOLD: Final = frozenset({"user", "assistant", "queue-operation"})
-"""Line types that something is told of."""
-KNOWN: Final = TOLD | frozenset(
-    """
-    ai-title api-request api-request-blob api-request-shape atis-latch attachment cost-state custom-title
-    file-history-snapshot last-prompt mode permission-mode progress queue-operation summary system tag tools-used
-    agent-name pr-link worktree-state
-    """.split()
-)
-"""Line types of the recorded client; another one is counted, and nothing else is done with it."""
-
-
-class Line(msgspec.Struct):
-    """The named fields of every line."""
-
-    type: str
-    timestamp: msgspec.Raw = ABSENT
-    session: msgspec.Raw = msgspec.field(name="sessionId", default=ABSENT)
-    cwd: msgspec.Raw = ABSENT
-    uuid: msgspec.Raw = ABSENT
-    message: msgspec.Raw = ABSENT
-    prompt: msgspec.Raw = msgspec.field(name="promptId", default=ABSENT)
-    meta: msgspec.Raw = msgspec.field(name="isMeta", default=ABSENT)
-    compact_summary: msgspec.Raw = msgspec.field(name="isCompactSummary", default=ABSENT)
-    interrupted: msgspec.Raw = msgspec.field(name="interruptedMessageId", default=ABSENT)
-    api_error: msgspec.Raw = msgspec.field(name="isApiErrorMessage", default=ABSENT)
-    api_status: msgspec.Raw = msgspec.field(name="apiErrorStatus", default=ABSENT)
-    error: msgspec.Raw = ABSENT
-    operation: msgspec.Raw = ABSENT
-    content: msgspec.Raw = ABSENT  # a queue operation's; its first characters tell a task notification
-
-
-class Message(msgspec.Struct):
-    """The named fields of `message`."""
-
-    id: msgspec.Raw = ABSENT
-    model: msgspec.Raw = ABSENT
-    content: msgspec.Raw = ABSENT
-    usage: msgspec.Raw = ABSENT
-    stop_reason: msgspec.Raw = ABSENT
-
-
-class Block(msgspec.Struct):
-    """The named fields of a content block."""
-
-    type: msgspec.Raw = ABSENT
-    id: msgspec.Raw = ABSENT
-    name: msgspec.Raw = ABSENT
-    input: msgspec.Raw = ABSENT
-    tool_use_id: msgspec.Raw = ABSENT
-    is_error: msgspec.Raw = ABSENT
-    content: msgspec.Raw = ABSENT  # its first characters tell a call that was refused
-
-
-class Usage(msgspec.Struct):
-    """The token counts of a message."""
-
-    input_tokens: msgspec.Raw = ABSENT
-    output_tokens: msgspec.Raw = ABSENT
-    cache_read_input_tokens: msgspec.Raw = ABSENT
-    cache_creation_input_tokens: msgspec.Raw = ABSENT
-
-
-_line: Final = msgspec.json.Decoder(Line)
-_message: Final = msgspec.json.Decoder(Message)
-_blocks: Final = msgspec.json.Decoder(list[Block])
-_usage: Final = msgspec.json.Decoder(Usage)
+PATIENCE_NS: Final = 250_000_000
+"""Nanoseconds a line waits for the one that decides about it, which is written within a few milliseconds."""
+COMMAND: Final = "<command-name>"
+INTERRUPTED: Final = "[Request interrupted by user"
 
 
 @dataclass(slots=True)
 class OpenCall:
-    """A tool call without its result yet; `start` holds what its start becomes until it is known not to be refused."""
+    """A tool call without its result; its start waits until it is known that the call was not refused."""
 
+    where: Report
+    message: str
     tool: str
     path: str
     todo: Todo | None
@@ -122,23 +64,25 @@ class TranscriptReader:
     agent_type: str = ""
     at_start: bool = True
     prompt: str = ""
-    cwd: str = ""
-    calls: dict[str, OpenCall] = field(default_factory=dict)
-    first_at: int = 0
+    _cwd: str = ""
+    _first_at: int = 0
+    _forked: bool = False
+    _calls: dict[str, OpenCall] = field(default_factory=dict)
+    _rejected: str = ""
+    _waiting: list[Act] = field(default_factory=list)
 
     def acts(self, raw: bytes) -> Sequence[Act]:
         """The acts of one line. Raises BadInput."""
-        line = fields.document(_line, raw)
+        line = line_of(raw)
         if line.type not in TOLD:
             if line.type not in KNOWN:
                 raise BadInput("unknown_line")
             return ()
         at = nanoseconds(text(line.timestamp))
-        if self.first_at == 0:
-            self.first_at = at
+        self._first_at = self._first_at or at
         if cwd := text(line.cwd):
-            self.cwd = session_root(cwd, self.slug)
-        where = Report(text(line.session) or self.session, at, self.cwd, self.agent)
+            self._cwd = session_root(cwd, self.slug)
+        where = Report(text(line.session) or self.session, at, self._cwd, self.agent)
         match line.type:
             case "assistant":
                 return self._assistant(line, where)
@@ -147,6 +91,19 @@ class TranscriptReader:
             case _:
                 return self._queued(line, where)
 
+    def settle(self, now: int) -> list[Act]:
+        """What waited for a line that would have come by now."""
+        acts = self._began() if self._waiting and _past(self._waiting[0], now) else []
+        return acts + self._starts(lambda start: _past(start, now))
+
+    def unsettled(self) -> bool:
+        """Whether anything waits."""
+        return bool(self._waiting) or any(call.start for call in self._calls.values())
+
+    def _starts(self, which: Callable[[Act], bool]) -> list[Act]:
+        settled = [call for call in self._calls.values() if call.start and which(call.start[0])]
+        return [act for call in settled for act in call.started()]
+
     def _queued(self, line: Line, where: Report) -> Sequence[Act]:
         content = text(line.content)
         if text(line.operation) == "enqueue" and content.startswith(MACHINE_PROMPT):
@@ -154,144 +111,127 @@ class TranscriptReader:
         return ()
 
     def _assistant(self, line: Line, where: Report) -> Sequence[Act]:
-        if bytes(line.api_error) == b"true":
-            return [where.failed(_category(line), self.prompt)]
-        message = fields.decode(_message, line.message)
         acts: list[Act] = []
-        for block in _content(message):
+        made_in = text(line.made_in)
+        copied = made_in not in {"", where.session}
+        if copied:  # a fork begins with copies of the session it came from: they are that session's acts
+            where = Report(made_in, where.at, where.cwd, where.agent)
+            self._forked = True
+            self._waiting.clear()
+        elif self._waiting:
+            acts += self._began()
+        if bytes(line.api_error) == b"true":
+            return acts if copied else [*acts, where.failed(category_of(line), self.prompt)]
+        message = message_of(line)
+        message_id, model = text(message.id), text(message.model)
+        for block in blocks_of(message):
             if text(block.type) == "tool_use":
-                self._call(block, where)
-        model = text(message.model)
+                self._call(block, where, message_id)
         if model and model != "<synthetic>":
-            usage = fields.decode(_usage, message.usage)
-            acts.append(where.used(text(message.id), model, _tokens(usage)))
-        if text(message.stop_reason) == "end_turn":
+            acts.append(where.used(message_id, model, tokens_of(message)))
+        if text(message.stop_reason) == "end_turn" and not copied:
             acts.append(where.finished() if self.agent else where.state("waiting_input", "done", self.prompt))
         return acts
 
-    def settle(self, now: int) -> list[Act]:
-        """The starts of calls that no refusal can follow any more."""
-        return self._started(lambda start: not 0 <= now - start.at < REFUSAL_NS)
-
-    def _started(self, which: Callable[[Act], bool]) -> list[Act]:
-        settled = [call for call in self.calls.values() if call.start and which(call.start[0])]
-        return [act for call in settled for act in call.started()]
-
-    def unsettled(self) -> bool:
-        """Whether a call waits for its refusal."""
-        return any(call.start for call in self.calls.values())
-
-    def _call(self, block: Block, where: Report) -> None:
+    def _call(self, block: Block, where: Report, message: str) -> None:
         call, tool = text(block.id), text(block.name)
         inputs = fields.tool_input(block.input)
         start = [where.tool_started(call, tool)]
         if tool == "Skill":
             start.append(where.skill_invoked(text(inputs.skill), call))
-        self.calls[call] = OpenCall(
-            tool,
-            text(getattr(inputs, FILE_TOOLS[tool])) if tool in FILE_TOOLS else "",
-            fields.todo_counts(inputs.todos) if tool == "TodoWrite" else None,
-            start,
-        )
+        path = text(getattr(inputs, FILE_TOOLS[tool])) if tool in FILE_TOOLS else ""
+        todo = fields.todo_counts(inputs.todos) if tool == "TodoWrite" else None
+        self._calls[call] = OpenCall(where, message, tool, path, todo, start)
 
     def _user(self, line: Line, where: Report) -> Sequence[Act]:
-        prompt = text(line.prompt)
         if bytes(line.compact_summary) == b"true":
-            return [where.state("compacted", prompt)]
-        message = fields.decode(_message, line.message)
-        content = text(message.content)
-        results = [block for block in _content(message) if text(block.type) == "tool_result"]
+            return [where.state("compacted", text(line.prompt))]
+        message = message_of(line)
+        blocks = blocks_of(message)
+        results = [block for block in blocks if text(block.type) == "tool_result"]
         if results:
-            return [act for block in results for act in self._result(block, where)]
+            return [act for block in results for act in self._result(line, block, where)]
         if bytes(line.meta) == b"true":
             return ()
-        return [*self._began(where, content), *self._typed(line, where, prompt, content)]
+        content = text(message.content) or next((text(block.text) for block in blocks), "")
+        return self._said(line, where, content)
 
-    def _began(self, where: Report, content: str) -> Sequence[Act]:
-        """The file's first line by somebody: the session, or the subagent, began when the file did."""
-        if not self.at_start:
-            return ()
-        self.at_start = False
-        first = Report(where.session, self.first_at, where.cwd, self.agent)
-        if self.agent:
-            return [first.spawned(self.agent_type)]
-        how: SessionHow = "clear" if content.startswith("<command-name>/clear<") else "startup"
-        return [first.session_started(how)]
-
-    def _typed(self, line: Line, where: Report, prompt: str, content: str) -> Sequence[Act]:
-        if text(line.interrupted):
+    def _said(self, line: Line, where: Report, content: str) -> Sequence[Act]:
+        """What stands for a person, who may have typed it, or pressed a key."""
+        prompt = text(line.prompt)
+        if text(line.interrupted) or content.startswith(INTERRUPTED):
             return self._interrupted(line, where)
         if self.agent:  # what a subagent is told was written by a model
-            return ()
-        if content.startswith("<command-name>"):
-            name = content.removeprefix("<command-name>").partition("<")[0]
-            return [where.skill_invoked(name, prompt or text(line.uuid))]
-        if not prompt or content.startswith(("<local-command-", MACHINE_PROMPT)):
+            began, self.at_start = self.at_start, False
+            return [where.spawned(self.agent_type)] if began else ()
+        if content.startswith(COMMAND):
+            name = content.removeprefix(COMMAND).partition("<")[0]
+            how: SessionHow = "clear" if name == "/clear" else "startup"
+            return self._told([where.skill_invoked(name, prompt or text(line.uuid))], how)
+        if not prompt or content.startswith("<local-command-") or where.at < self._first_at:
             return ()
         self.prompt = prompt
-        unsettled = self._started(lambda _: True)
-        self.calls.clear()
-        return [*unsettled, *where.prompted(prompt)]
+        if content.startswith(MACHINE_PROMPT):  # told when it was queued
+            return ()
+        unsettled = self._starts(lambda _: True)
+        self._calls.clear()
+        return [*unsettled, *self._told(where.prompted(prompt), "startup")]
+
+    def _told(self, acts: list[Act], how: SessionHow) -> list[Act]:
+        """At the start of a file, wait for the answer: it tells a copy made by a fork from what was typed here."""
+        if not self.at_start:
+            return acts
+        if how == "clear":
+            self._waiting += acts
+            return self._began(how)
+        began = self._began() if self._waiting else []
+        if began:
+            return began + acts
+        self._waiting += acts
+        return []
+
+    def _began(self, how: SessionHow = "startup") -> list[Act]:
+        """What waited is this session's own, and the first of it."""
+        acts, self._waiting, self.at_start = self._waiting, [], False
+        first = acts[0]
+        at = first.at if self._forked else self._first_at
+        return [Report(first.session, at, first.cwd).session_started("fork" if self._forked else how), *acts]
 
     def _interrupted(self, line: Line, where: Report) -> Sequence[Act]:
-        acts = self._started(lambda _: True)
-        acts += [where.tool_completed(call, known.tool, "interrupted") for call, known in self.calls.items()]
-        self.calls.clear()
+        acts = self._starts(lambda _: True)
+        acts += [where.tool_completed(call, known.tool, "interrupted") for call, known in self._calls.items()]
+        self._calls.clear()
         return [*acts, where.state("interrupted", text(line.uuid))]
 
-    def _result(self, block: Block, where: Report) -> Sequence[Act]:
+    def _result(self, line: Line, block: Block, where: Report) -> Sequence[Act]:
         call = text(block.tool_use_id)
-        known = self.calls.pop(call, None)
-        if known is None:  # a copy of an old line, or the call came before what was asked for
+        known = self._calls.pop(call, None)
+        if known is None:
             return ()
-        if text(block.content).startswith(REFUSED):
-            return [where.tool_completed(call, known.tool, "refused")]
-        if bytes(block.is_error) == b"true":
-            return [*known.started(), where.tool_completed(call, known.tool, "failed")]
-        acts = [*known.started(), where.tool_completed(call, known.tool, "ok", known.path)]
-        if known.todo:
+        where = Report(known.where.session, where.at, known.where.cwd, known.where.agent)
+        outcome = _outcome(line, block)
+        never_ran = text(block.content).startswith(REFUSED)
+        if text(line.denial) == "user-rejected":  # only the first of a message was asked about
+            never_ran = known.message == self._rejected
+            self._rejected = known.message
+        acts = [] if never_ran else known.started()
+        acts.append(where.tool_completed(call, known.tool, outcome, known.path))
+        if known.todo and outcome == "ok":
             acts.append(where.todo(call, known.todo))
         return acts
 
 
-def nanoseconds(timestamp: str) -> int:
-    """Nanoseconds since the epoch of an RFC 3339 time with a zone. Raises BadInput (`timestamp`)."""
-    try:
-        moment = datetime.fromisoformat(timestamp)
-    except ValueError:
-        raise BadInput("timestamp") from None
-    if moment.tzinfo is None:
-        raise BadInput("timestamp")
-    return round(moment.timestamp() * 1_000_000) * 1000
+def _outcome(line: Line, block: Block) -> Outcome:
+    if text(block.content).startswith(REFUSED):
+        return "refused"
+    match text(line.denial):
+        case "":
+            return "failed" if bytes(block.is_error) == b"true" else "ok"
+        case "user-rejected" if bytes(line.denied_before_run) != b"true":
+            return "interrupted"
+        case _:
+            return "refused"
 
 
-def _content(message: Message) -> list[Block]:
-    if not bytes(message.content).startswith(b"["):
-        return []
-    return fields.decode(_blocks, message.content)
-
-
-def _tokens(usage: Usage) -> tuple[int, int, int, int]:
-    return (
-        whole(usage.input_tokens) or 0,
-        whole(usage.output_tokens) or 0,
-        whole(usage.cache_read_input_tokens) or 0,
-        whole(usage.cache_creation_input_tokens) or 0,
-    )
-
-
-def _category(line: Line) -> ErrorCategory:
-    named = text(line.error)
-    if named != "unknown" and named in get_args(ErrorCategory):
-        return cast("ErrorCategory", named)
-    status = whole(line.api_status) or 0
-    by_status: dict[int, ErrorCategory] = {
-        401: "authentication_failed",
-        403: "authentication_failed",
-        402: "billing_error",
-        429: "rate_limit",
-        529: "overloaded",
-    }
-    if status in by_status:
-        return by_status[status]
-    return "server_error" if status >= 500 else "invalid_request" if status >= 400 else "unknown"
+def _past(act: Act, now: int) -> bool:
+    return not 0 <= now - act.at < PATIENCE_NS

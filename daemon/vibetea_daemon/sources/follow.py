@@ -56,10 +56,12 @@ class Follower:
         gone = self._file.replaced()
         if not gone and self._file.rewritten():
             self._reopen()
-        limit = self._limit(gone)
+        hooked = self._ingest.hooked_within(self._reader.session, HOOKS_ALIVE)
+        limit = self._limit(hooked and not gone)
         before = self._file.read_to
         acts = self._read(limit, counts)
-        acts += self._reader.settle(time.time_ns())
+        if not hooked:  # else a start that no hook reported is one that never was
+            acts += self._reader.settle(time.time_ns())
         if gone and self._file.read_to >= limit:
             if self._file.torn:
                 counts["line_torn"] += 1
@@ -68,7 +70,7 @@ class Follower:
         if acts or counts or status or self._file.read_to != before:
             offset = self._offset()
             self._ingest.lines(acts, counts, offset, status, lambda written: then(offset if written else None))
-        return self._file.read_to < self._file.found.st_size or self._reader.unsettled()
+        return self._file.read_to < self._file.found.st_size or (not hooked and self._reader.unsettled())
 
     @property
     def read_to(self) -> int:
@@ -89,10 +91,10 @@ class Follower:
         self._file = TailedFile(self.path)
         self._begin()
 
-    def _limit(self, gone: bool) -> int:
+    def _limit(self, hooked: bool) -> int:
         """How far may be read: to the end, or to what the end was a head start ago."""
         size = self._file.found.st_size
-        if gone or not self._ingest.hooked_within(self._reader.session, HOOKS_ALIVE):
+        if not hooked:
             return size
         now = time.monotonic()
         if not self._marks or self._marks[-1][1] != size:

@@ -148,7 +148,7 @@ class Transcripts:
             log.warning("a transcript cannot be read: %s", error.strerror)
             self._forget(path)
             return False
-        if not more:
+        if not more and seen:
             self._seen[path] = seen
         return more
 
@@ -200,6 +200,9 @@ def transcripts(root: Path, depth: int = DEPTH) -> Iterator[tuple[Path, Seen]]:
             continue
 
 
-def _seen(path: Path) -> Seen:
-    found = path.lstat()
+def _seen(path: Path) -> Seen | None:
+    try:
+        found = path.lstat()
+    except FileNotFoundError:  # what is still open is read to its end all the same
+        return None
     return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)

@@ -78,6 +78,7 @@ def tables(db: Any) -> None:
             duration_ms integer,
             payload text not null
         );
+        create index events_timestamp on events(timestamp);
         create table sessions(
             session_id text primary key,
             source text not null,

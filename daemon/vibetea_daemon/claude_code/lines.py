@@ -1,0 +1,144 @@
+"""The named fields of transcript lines; nothing else of a line is ever decoded.
+
+Line types and fields: Claude Code 2.1.330, recorded. Most bytes of a transcript are in line types that nothing is
+told of.
+"""
+
+from datetime import datetime
+from typing import Final, cast, get_args
+
+import msgspec
+
+from vibetea_daemon.acts import BadInput
+from vibetea_daemon.claude_code import fields
+from vibetea_daemon.claude_code.fields import ABSENT, text, whole
+from vibetea_protocol.vocabulary import ErrorCategory
+
+TOLD: Final = frozenset({"user", "assistant", "queue-operation"})
+"""Line types that something is told of."""
+KNOWN: Final = TOLD | frozenset(
+    """
+    ai-title api-request api-request-blob api-request-shape atis-latch attachment cost-state custom-title
+    file-history-snapshot last-prompt mode permission-mode progress queue-operation summary system tag tools-used
+    agent-name pr-link worktree-state
+    """.split()
+)
+"""Line types of the recorded client; another one is counted, and nothing else is done with it."""
+
+
+class Line(msgspec.Struct):
+    """The named fields of every line."""
+
+    type: str
+    timestamp: msgspec.Raw = ABSENT
+    session: msgspec.Raw = msgspec.field(name="sessionId", default=ABSENT)
+    cwd: msgspec.Raw = ABSENT
+    uuid: msgspec.Raw = ABSENT
+    message: msgspec.Raw = ABSENT
+    prompt: msgspec.Raw = msgspec.field(name="promptId", default=ABSENT)
+    meta: msgspec.Raw = msgspec.field(name="isMeta", default=ABSENT)
+    compact_summary: msgspec.Raw = msgspec.field(name="isCompactSummary", default=ABSENT)
+    interrupted: msgspec.Raw = msgspec.field(name="interruptedMessageId", default=ABSENT)
+    denial: msgspec.Raw = msgspec.field(name="toolDenialKind", default=ABSENT)
+    denied_before_run: msgspec.Raw = msgspec.field(name="toolDenialBeforeRun", default=ABSENT)
+    made_in: msgspec.Raw = msgspec.field(name="requestSessionId", default=ABSENT)  # on lines copied into a fork
+    api_error: msgspec.Raw = msgspec.field(name="isApiErrorMessage", default=ABSENT)
+    api_status: msgspec.Raw = msgspec.field(name="apiErrorStatus", default=ABSENT)
+    error: msgspec.Raw = ABSENT
+    operation: msgspec.Raw = ABSENT
+    content: msgspec.Raw = ABSENT  # a queue operation's; its first characters tell a task notification
+
+
+class Message(msgspec.Struct):
+    """The named fields of `message`."""
+
+    id: msgspec.Raw = ABSENT
+    model: msgspec.Raw = ABSENT
+    content: msgspec.Raw = ABSENT
+    usage: msgspec.Raw = ABSENT
+    stop_reason: msgspec.Raw = ABSENT
+
+
+class Block(msgspec.Struct):
+    """The named fields of a content block."""
+
+    type: msgspec.Raw = ABSENT
+    text: msgspec.Raw = ABSENT  # its first characters tell an interruption
+    id: msgspec.Raw = ABSENT
+    name: msgspec.Raw = ABSENT
+    input: msgspec.Raw = ABSENT
+    tool_use_id: msgspec.Raw = ABSENT
+    is_error: msgspec.Raw = ABSENT
+    content: msgspec.Raw = ABSENT  # its first characters tell a call that was refused
+
+
+class Usage(msgspec.Struct):
+    """The token counts of a message."""
+
+    input_tokens: msgspec.Raw = ABSENT
+    output_tokens: msgspec.Raw = ABSENT
+    cache_read_input_tokens: msgspec.Raw = ABSENT
+    cache_creation_input_tokens: msgspec.Raw = ABSENT
+
+
+_line: Final = msgspec.json.Decoder(Line)
+_message: Final = msgspec.json.Decoder(Message)
+_blocks: Final = msgspec.json.Decoder(list[Block])
+_usage: Final = msgspec.json.Decoder(Usage)
+
+
+def nanoseconds(timestamp: str) -> int:
+    """Nanoseconds since the epoch of an RFC 3339 time with a zone. Raises BadInput (`timestamp`)."""
+    try:
+        moment = datetime.fromisoformat(timestamp)
+    except ValueError:
+        raise BadInput("timestamp") from None
+    if moment.tzinfo is None:
+        raise BadInput("timestamp")
+    return round(moment.timestamp() * 1_000_000) * 1000
+
+
+def blocks_of(message: Message) -> list[Block]:
+    """The content blocks; none if the content is a plain string. Raises BadInput."""
+    if not bytes(message.content).startswith(b"["):
+        return []
+    return fields.decode(_blocks, message.content)
+
+
+def tokens_of(message: Message) -> tuple[int, int, int, int]:
+    """Input, output, cache read and cache creation tokens. Raises BadInput."""
+    usage = fields.decode(_usage, message.usage)
+    return (
+        whole(usage.input_tokens) or 0,
+        whole(usage.output_tokens) or 0,
+        whole(usage.cache_read_input_tokens) or 0,
+        whole(usage.cache_creation_input_tokens) or 0,
+    )
+
+
+def category_of(line: Line) -> ErrorCategory:
+    """What kind of API error a line tells."""
+    named = text(line.error)
+    if named != "unknown" and named in get_args(ErrorCategory):
+        return cast("ErrorCategory", named)
+    status = whole(line.api_status) or 0
+    by_status: dict[int, ErrorCategory] = {
+        401: "authentication_failed",
+        403: "authentication_failed",
+        402: "billing_error",
+        429: "rate_limit",
+        529: "overloaded",
+    }
+    if status in by_status:
+        return by_status[status]
+    return "server_error" if status >= 500 else "invalid_request" if status >= 400 else "unknown"
+
+
+def line_of(raw: bytes) -> Line:
+    """The line. Raises BadInput."""
+    return fields.document(_line, raw)
+
+
+def message_of(line: Line) -> Message:
+    """The line's message. Raises BadInput."""
+    return fields.decode(_message, line.message)
