@@ -62,6 +62,7 @@ class Follower:
         acts = self._read(limit, counts)
         if not hooked:  # else a start that no hook reported is one that never was
             acts += self._reader.settle(time.time_ns())
+        acts = [act for act in acts if act.at >= self._since]
         if gone and self._file.read_to >= limit:
             if self._file.torn:
                 counts["line_torn"] += 1
@@ -123,7 +124,7 @@ class Follower:
                 counts["line_normaliser_failed"] += 1
             if self._reader.prompt != prompt:
                 self._resume = line.start
-        return [act for act in acts if act.at >= self._since]
+        return acts
 
     def _offset(self) -> Offset:
         found = self._file.found
@@ -132,7 +133,7 @@ class Follower:
             device=found.st_dev,
             inode=found.st_ino,
             modified=found.st_mtime_ns,
-            size=self._file.read_to,
+            size=0 if self._reader.unsettled() else self._file.read_to,
             offset=self._resume,
             tail=self._file.hash_before(self._resume),
         )

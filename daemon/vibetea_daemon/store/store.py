@@ -18,7 +18,8 @@ class Offset:
     Args:
         file: a keyed hash of its path.
         offset: where reading goes on after a restart; `tail` is a hash of the bytes before it.
-        size: how far it has been read, in bytes; `modified` its time of change in nanoseconds.
+        size: how far it has been read, in bytes, or 0 while something read waits for a later line; `modified` is
+            its time of change in nanoseconds.
     """
 
     file: str
