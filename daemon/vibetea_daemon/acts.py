@@ -68,8 +68,8 @@ class Act:
 class Reader(Protocol):
     """Turns the lines of one transcript into acts; it may keep what earlier lines said."""
 
-    prompt: str
-    """Changes at a line from which a new reader can go on: it needs nothing that was said before."""
+    resumable: bool
+    """Whether a new reader could go on from the line just read: nothing of what was said before is needed."""
     session: str
     """Whose hooks may report the same acts."""
 

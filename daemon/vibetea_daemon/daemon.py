@@ -28,6 +28,8 @@ FAILURES: Final = 5
 LOCK_SECONDS: Final = 0.3
 PAUSE: Final = 5.0
 """Seconds before a source that failed is run again."""
+DRAIN: Final = 5.0
+"""Seconds all sources together have to end."""
 
 
 class AlreadyRunning(Exception):
@@ -70,7 +72,9 @@ class Daemon:
             with signals(self.stop):
                 for source in sources:
                     source.prepare(ingest, self._stop)
-                    thread = threading.Thread(target=self._keep_running, args=(source, ingest), name=source.name)
+                    thread = threading.Thread(
+                        target=self._keep_running, args=(source, ingest), name=source.name, daemon=True
+                    )
                     thread.start()
                     threads.append(thread)
                 ingest.status(
@@ -86,8 +90,11 @@ class Daemon:
                 self._stop.wait()
         finally:
             self._stop.set()
+            deadline = time.monotonic() + DRAIN
             for thread in threads:
-                thread.join()
+                thread.join(max(0.0, deadline - time.monotonic()))
+                if thread.is_alive():
+                    log.warning("source %s does not end", thread.name)
             writer.close()
             log.info("stopped")
 
@@ -96,7 +103,7 @@ class Daemon:
         for failure in range(1, FAILURES + 1):
             try:
                 source.run(ingest, self._stop)
-            except Exception as error:  # noqa: BLE001  one source must not end the others
+            except (Exception, SystemExit) as error:  # noqa: BLE001  one source must not end the others
                 log.error("source %s failed: %s", source.name, type(error).__name__)
                 ingest.status(**{f"source_{source.name}": {"failures": failure, "error": type(error).__name__}})
             else:

@@ -14,12 +14,12 @@ from vibetea_daemon.claude_code import fields
 from vibetea_daemon.claude_code.fields import ABSENT, text, whole
 from vibetea_protocol.vocabulary import ErrorCategory
 
-TOLD: Final = frozenset({"user", "assistant", "queue-operation"})
+TOLD: Final = frozenset({"user", "assistant", "queue-operation", "attachment"})
 """Line types that something is told of."""
 KNOWN: Final = TOLD | frozenset(
     """
-    ai-title api-request api-request-blob api-request-shape atis-latch attachment cost-state custom-title
-    file-history-snapshot last-prompt mode permission-mode progress queue-operation summary system tag tools-used
+    ai-title api-request api-request-blob api-request-shape atis-latch cost-state custom-title
+    file-history-snapshot last-prompt mode permission-mode progress summary system tag tools-used
     agent-name pr-link worktree-state
     """.split()
 )
@@ -46,6 +46,7 @@ class Line(msgspec.Struct):
     api_status: msgspec.Raw = msgspec.field(name="apiErrorStatus", default=ABSENT)
     error: msgspec.Raw = ABSENT
     operation: msgspec.Raw = ABSENT
+    attachment: msgspec.Raw = ABSENT
     content: msgspec.Raw = ABSENT  # a queue operation's; its first characters tell a task notification
 
 
@@ -72,6 +73,13 @@ class Block(msgspec.Struct):
     content: msgspec.Raw = ABSENT  # its first characters tell a call that was refused
 
 
+class QueuedCommand(msgspec.Struct):
+    """The named fields of an attachment that was typed while a turn ran."""
+
+    commandMode: msgspec.Raw = ABSENT  # noqa: N815  Claude Code's name
+    source_uuid: msgspec.Raw = ABSENT
+
+
 class Usage(msgspec.Struct):
     """The token counts of a message."""
 
@@ -84,6 +92,7 @@ class Usage(msgspec.Struct):
 _line: Final = msgspec.json.Decoder(Line)
 _message: Final = msgspec.json.Decoder(Message)
 _blocks: Final = msgspec.json.Decoder(list[Block])
+_queued: Final = msgspec.json.Decoder(QueuedCommand)
 _usage: Final = msgspec.json.Decoder(Usage)
 
 
@@ -142,3 +151,11 @@ def line_of(raw: bytes) -> Line:
 def message_of(line: Line) -> Message:
     """The line's message. Raises BadInput."""
     return fields.decode(_message, line.message)
+
+
+def queued_prompt_of(line: Line) -> str:
+    """The id of a prompt that a running turn absorbed, or "" if the attachment is anything else. Raises BadInput."""
+    if not bytes(line.attachment).startswith(b'{"type":"queued_command"'):
+        return ""
+    queued = fields.decode(_queued, line.attachment)
+    return text(queued.source_uuid) if text(queued.commandMode) == "prompt" else ""

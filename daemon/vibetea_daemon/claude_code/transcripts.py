@@ -18,6 +18,7 @@ from vibetea_daemon.claude_code.lines import (
     line_of,
     message_of,
     nanoseconds,
+    queued_prompt_of,
     tokens_of,
 )
 from vibetea_daemon.claude_code.project import session_root
@@ -27,6 +28,9 @@ from vibetea_protocol.vocabulary import Outcome, SessionHow
 PATIENCE_NS: Final = 250_000_000
 """Nanoseconds a line waits for the one that decides about it, which is written within a few milliseconds."""
 COMMAND: Final = "<command-name>"
+TYPED_COMMAND: Final = "<command-message>"
+"""Begins a slash command that becomes a prompt; a built-in one begins with its name."""
+MAX_CALLS: Final = 1000
 INTERRUPTED: Final = "[Request interrupted by user"
 
 
@@ -63,7 +67,8 @@ class TranscriptReader:
     agent: str = ""
     agent_type: str = ""
     at_start: bool = True
-    prompt: str = ""
+    resumable: bool = True
+    _prompt: str = ""
     _cwd: str = ""
     _first_at: int = 0
     _forked: bool = False
@@ -73,6 +78,7 @@ class TranscriptReader:
 
     def acts(self, raw: bytes) -> Sequence[Act]:
         """The acts of one line. Raises BadInput."""
+        self.resumable = False
         line = line_of(raw)
         if line.type not in TOLD:
             if line.type not in KNOWN:
@@ -88,6 +94,9 @@ class TranscriptReader:
                 return self._assistant(line, where)
             case "user":
                 return self._user(line, where)
+            case "attachment":
+                queued = queued_prompt_of(line)
+                return [where.activity("prompt", "prompt", queued)] if queued else ()
             case _:
                 return self._queued(line, where)
 
@@ -121,7 +130,7 @@ class TranscriptReader:
         elif self._waiting:
             acts += self._began()
         if bytes(line.api_error) == b"true":
-            return acts if copied else [*acts, where.failed(category_of(line), self.prompt)]
+            return acts if copied else [*acts, where.failed(category_of(line), self._prompt)]
         message = message_of(line)
         message_id, model = text(message.id), text(message.model)
         for block in blocks_of(message):
@@ -130,7 +139,7 @@ class TranscriptReader:
         if model and model != "<synthetic>":
             acts.append(where.used(message_id, model, tokens_of(message)))
         if text(message.stop_reason) == "end_turn" and not copied:
-            acts.append(where.finished() if self.agent else where.state("waiting_input", "done", self.prompt))
+            acts.append(where.finished() if self.agent else where.state("waiting_input", "done", self._prompt))
         return acts
 
     def _call(self, block: Block, where: Report, message: str) -> None:
@@ -142,6 +151,8 @@ class TranscriptReader:
         path = text(getattr(inputs, FILE_TOOLS[tool])) if tool in FILE_TOOLS else ""
         todo = fields.todo_counts(inputs.todos) if tool == "TodoWrite" else None
         self._calls[call] = OpenCall(where, message, tool, path, todo, start)
+        if len(self._calls) > MAX_CALLS:
+            del self._calls[next(iter(self._calls))]
 
     def _user(self, line: Line, where: Report) -> Sequence[Act]:
         if bytes(line.compact_summary) == b"true":
@@ -164,18 +175,20 @@ class TranscriptReader:
         if self.agent:  # what a subagent is told was written by a model
             began, self.at_start = self.at_start, False
             return [where.spawned(self.agent_type)] if began else ()
+        command = content.partition(COMMAND)[2].partition("<")[0]
         if content.startswith(COMMAND):
-            name = content.removeprefix(COMMAND).partition("<")[0]
-            how: SessionHow = "clear" if name == "/clear" else "startup"
-            return self._told([where.skill_invoked(name, prompt or text(line.uuid))], how)
+            how: SessionHow = "clear" if command == "/clear" else "startup"
+            return self._told([where.skill_invoked(command, prompt or text(line.uuid))], how)
         if not prompt or content.startswith("<local-command-") or where.at < self._first_at:
             return ()
-        self.prompt = prompt
+        self._prompt = prompt
+        self.resumable = not self._calls
         if content.startswith(MACHINE_PROMPT):  # told when it was queued
             return ()
-        unsettled = self._starts(lambda _: True)
-        self._calls.clear()
-        return [*unsettled, *self._told(where.prompted(prompt), "startup")]
+        acts = where.prompted(prompt)
+        if content.startswith(TYPED_COMMAND):
+            acts.append(where.skill_invoked(command, prompt))
+        return self._told(acts, "startup")
 
     def _told(self, acts: list[Act], how: SessionHow) -> list[Act]:
         """At the start of a file, wait for the answer: it tells a copy made by a fork from what was typed here."""
@@ -227,6 +240,8 @@ def _outcome(line: Line, block: Block) -> Outcome:
     match text(line.denial):
         case "":
             return "failed" if bytes(block.is_error) == b"true" else "ok"
+        case "interrupted":  # the client died; told when the session is resumed
+            return "interrupted"
         case "user-rejected" if bytes(line.denied_before_run) != b"true":
             return "interrupted"
         case _:

@@ -39,6 +39,8 @@ class Follower:
         self._normaliser = normaliser
         self._since = since
         self._file = TailedFile(path, known.offset, known.tail) if known else TailedFile(path)
+        self.behind = True
+        """Whether more can be read at once; what `advance` calls soon may also be a wait for somebody."""
         self._begin()
 
     def close(self) -> None:
@@ -63,7 +65,8 @@ class Follower:
         if not hooked:  # else a start that no hook reported is one that never was
             acts += self._reader.settle(time.time_ns())
         acts = [act for act in acts if act.at >= self._since]
-        if gone and self._file.read_to >= limit:
+        self.behind = self._file.read_to < limit
+        if gone and not self.behind:
             if self._file.torn:
                 counts["line_torn"] += 1
             self._ingest.lines(acts, counts)
@@ -114,7 +117,6 @@ class Follower:
             raw = line.raw.removeprefix(b"\xef\xbb\xbf") if line.start == 0 else line.raw
             if not raw.strip():
                 continue
-            prompt = self._reader.prompt
             try:
                 acts += self._reader.acts(raw)
             except BadInput as bad:
@@ -122,7 +124,7 @@ class Follower:
             except Exception as error:  # noqa: BLE001  a plugin's fault must cost this line only
                 log.error("a normaliser failed on a line: %s", type(error).__name__)
                 counts["line_normaliser_failed"] += 1
-            if self._reader.prompt != prompt:
+            if self._reader.resumable:
                 self._resume = line.start
         return acts
 

@@ -53,8 +53,8 @@ class Transcripts:
         self._offsets: dict[Path, Offset] = {}
         self._seen: dict[Path, Seen] = {}
         self._growing: set[Path] = set()
+        self._unreadable: set[Path] = set()
         self._backlog: deque[Path] = deque()
-        self._uncommitted: deque[Path] = deque()
         self._import = {"files": 0, "files_done": 0, "bytes": 0, "bytes_done": 0}
 
     def prepare(self, ingest: Ingest, stop: threading.Event) -> None:
@@ -73,7 +73,7 @@ class Transcripts:
             self._growing = {path for path in self._growing if self._advance(path, ingest)}
             if self._backlog:
                 self._import_some(ingest)
-            else:
+            elif not any(path in self._open and self._open[path].behind for path in self._growing):
                 self._wake.wait(SOON if self._growing else max(0.0, min(0.5, next_scan - time.monotonic())))
                 self._wake.clear()
         self._watch.close()
@@ -89,15 +89,12 @@ class Transcripts:
         self._watch.ensure()
         if first or alive != self._watch.alive:
             ingest.status(watching="notifications" if self._watch.alive else "polling")
-        while self._uncommitted:  # what was read but not written is read again
-            path = self._uncommitted.popleft()
-            self._seen.pop(path, None)
-            self._close(path)
         found = dict(transcripts(self._root))
         changed = [path for path, seen in found.items() if self._seen.get(path) != seen and path not in self._open]
         self._growing |= {path for path in self._open if self._seen.get(path) != found.get(path)}
         for path in self._seen.keys() - found.keys():
             del self._seen[path]
+        self._unreadable &= found.keys()
         if not first:
             self._growing |= set(changed)
             return
@@ -122,10 +119,12 @@ class Transcripts:
         before = follower.read_to if (follower := self._open.get(path)) else 0
         status: dict[str, object] = {"import": self._import}
         more = self._advance(path, ingest, status)
-        after = follower.read_to if (follower := self._open.get(path)) else before
+        follower = self._open.get(path)
+        after = follower.read_to if follower else before
         self._import = {**self._import, "bytes_done": self._import["bytes_done"] + max(0, after - before)}
-        if not more:
+        if not (more and follower and follower.behind):
             self._backlog.popleft()
+            self._growing |= {path} if more else set()
             self._import = {**self._import, "files_done": self._import["files_done"] + 1}
         if not self._backlog:
             ingest.lines((), Counter(), status={"import": {**self._import, "bytes_done": self._import["bytes"]}})
@@ -145,7 +144,9 @@ class Transcripts:
             self._forget(path)
             return path.exists()
         except OSError as error:
-            log.warning("a transcript cannot be read: %s", error.strerror)
+            if path not in self._unreadable:
+                log.warning("a transcript cannot be read: %s", error.strerror)
+            self._unreadable.add(path)
             self._forget(path)
             return False
         if not more and seen:
@@ -162,9 +163,7 @@ class Transcripts:
 
     def _committed(self, path: Path, offset: Offset | None) -> None:
         """Called on the writer's thread."""
-        if offset is None:
-            self._uncommitted.append(path)
-        else:
+        if offset is not None:
             self._offsets[path] = offset
 
     def _close(self, path: Path) -> None:
@@ -203,6 +202,6 @@ def transcripts(root: Path, depth: int = DEPTH) -> Iterator[tuple[Path, Seen]]:
 def _seen(path: Path) -> Seen | None:
     try:
         found = path.lstat()
-    except FileNotFoundError:  # what is still open is read to its end all the same
+    except OSError:
         return None
     return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)

@@ -21,6 +21,7 @@ class Watch(FileSystemEventHandler):
         self._lock = threading.Lock()
         self._observer: BaseObserver | None = None
         self._watched: tuple[int, int] | None = None
+        self._polling = False
 
     @property
     def alive(self) -> bool:
@@ -38,14 +39,11 @@ class Watch(FileSystemEventHandler):
         if self.alive and identity == self._watched:
             return
         self.close()
-        observer = Observer()
-        try:
-            observer.schedule(self, str(self._root), recursive=True)
-            observer.start()
-        except OSError:  # the user's inotify watches or instances are used up
+        self._observer = _observe(self, self._root)
+        self._watched = identity if self._observer else None
+        if self._observer is None and not self._polling:
             log.warning("no file notifications to be had; looking every second instead")
-            return
-        self._observer, self._watched = observer, identity
+        self._polling = self._observer is None
 
     def take(self) -> set[str]:
         """The hints since the last call."""
@@ -69,3 +67,18 @@ class Watch(FileSystemEventHandler):
             with self._lock:
                 self._hints |= paths
             self._wake.set()
+
+
+def _observe(handler: FileSystemEventHandler, root: Path) -> BaseObserver | None:
+    """A running observer; None when the user's inotify instances or watches are used up."""
+    try:
+        observer = Observer()
+    except OSError:
+        return None
+    try:
+        observer.schedule(handler, str(root), recursive=True)
+        observer.start()
+    except OSError:
+        observer.stop()  # it has had a thread and a descriptor since it was made
+        return None
+    return observer

@@ -3,7 +3,9 @@
 import logging
 import sqlite3
 import threading
+import time
 from collections import deque
+from collections.abc import Sequence
 from typing import Final
 
 from vibetea_daemon.store.store import Batch, Store
@@ -12,16 +14,24 @@ log = logging.getLogger(__name__)
 
 MAX_BULK: Final = 4
 """Bulk batches that may wait; a source that hands in more is held up until one is written."""
+RETRY: Final = 1.0
+"""Seconds until a bulk batch is tried again that could not be written."""
 
 
 class Writer:
-    """Owns the store while it runs. A hook's batch overtakes an import's: somebody waits for it."""
+    """Owns the store while it runs. A hook's batch overtakes an import's: somebody waits for it.
+
+    When nothing can be written (a full disk), whoever waits is told at once, for a hook can leave its report
+    elsewhere. A bulk batch stays where it is and its source is held up, so that none is left out.
+    """
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._changed = threading.Condition()
         self._urgent: deque[Batch] = deque()
         self._bulk: deque[Batch] = deque()
+        self._bulk_from = 0.0
+        self._failing = False
         self._closing = False
         self._thread = threading.Thread(target=self._run, name="writer")
 
@@ -38,7 +48,7 @@ class Writer:
     def submit_bulk(self, batch: Batch) -> None:
         """Hand in a batch of a long import; waits while too many wait already."""
         with self._changed:
-            self._changed.wait_for(lambda: len(self._bulk) < MAX_BULK)
+            self._changed.wait_for(lambda: len(self._bulk) < MAX_BULK or self._closing)
             self._bulk.append(batch)
             self._changed.notify_all()
 
@@ -50,24 +60,57 @@ class Writer:
         self._thread.join()
 
     def _run(self) -> None:
-        while group := self._next():
-            try:
-                self._store.write(group)
-                written = True
-            except sqlite3.Error as error:  # a full disk; the sources still have it all
-                log.error("nothing written: %s", error.sqlite_errorname)
-                written = False
-            for batch in group:
-                if batch.then:
-                    batch.then(written)
+        while self._wait():
+            if urgent := self._take_urgent():
+                self._tell(urgent, self._write(urgent))
+            if bulk := self._first_bulk():
+                written = self._write([bulk])
+                if written or self._closing:
+                    self._drop_first_bulk()
+                    self._tell([bulk], written)
+                else:
+                    self._bulk_from = time.monotonic() + RETRY
 
-    def _next(self) -> list[Batch]:
-        """What to write next: all that is urgent and one bulk batch; nothing once closed and empty."""
+    def _write(self, group: Sequence[Batch]) -> bool:
+        try:
+            self._store.write(group)
+        except sqlite3.Error as error:
+            if not self._failing:
+                log.error("nothing can be written: %s", error.sqlite_errorname)
+            self._failing = True
+            return False
+        if self._failing:
+            log.info("writing again")
+        self._failing = False
+        return True
+
+    @staticmethod
+    def _tell(group: Sequence[Batch], written: bool) -> None:
+        for batch in group:
+            if batch.then:
+                batch.then(written)
+
+    def _wait(self) -> bool:
+        """Until there is something to write; False when there never will be."""
         with self._changed:
-            self._changed.wait_for(lambda: self._urgent or self._bulk or self._closing)
+            while not (self._urgent or self._closing or self._bulk_is_due()):
+                self._changed.wait(self._bulk_from - time.monotonic() if self._bulk else None)
+            return bool(self._urgent or self._bulk)
+
+    def _bulk_is_due(self) -> bool:
+        return bool(self._bulk) and time.monotonic() >= self._bulk_from
+
+    def _take_urgent(self) -> list[Batch]:
+        with self._changed:
             group = list(self._urgent)
             self._urgent.clear()
-            if self._bulk:
-                group.append(self._bulk.popleft())
-                self._changed.notify_all()
             return group
+
+    def _first_bulk(self) -> Batch | None:
+        with self._changed:
+            return self._bulk[0] if self._bulk and (self._closing or self._bulk_is_due()) else None
+
+    def _drop_first_bulk(self) -> None:
+        with self._changed:
+            self._bulk.popleft()
+            self._changed.notify_all()
