@@ -34,7 +34,7 @@ NULL_SERVER = """
 import socket, sys
 listener = socket.socket(socket.AF_UNIX)
 listener.bind(sys.argv[1])
-listener.listen(64)
+listener.listen(1024)
 while True:
     connection, _ = listener.accept()
     got = connection.recv(1 << 20)

@@ -168,3 +168,4 @@ def log_to_stderr() -> None:
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)sZ %(levelname)s %(name)s: %(message)s", stream=sys.stderr
     )
+    logging.getLogger("watchdog").setLevel(logging.CRITICAL)  # its warnings name paths, and the rescan mends them

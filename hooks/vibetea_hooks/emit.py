@@ -1,4 +1,4 @@
-"""Hand one hook payload to the daemon: what Claude Code runs, as a stand-alone copy in the state directory.
+"""Hand one hook payload to the daemon: a stand-alone script, which Claude Code runs from the state directory.
 
 Reads standard input, sends it over the Unix socket and waits for one byte; without that byte it leaves the
 frame in the inbox. Prints nothing and exits 0, whatever happens. C modules only: every tool call waits for
@@ -22,7 +22,7 @@ INBOX_FILES = 10_000
 LONGEST_ADDRESS = 100  # bytes; past this the daemon listens elsewhere and leaves a pointer
 
 
-def read_input() -> tuple[bytes, int]:
+def read_input() -> tuple[list[bytes], int]:
     """Standard input and its size; one too large is still read to its end, so the writer meets no broken pipe."""
     chunks: list[bytes] = []
     size = 0
@@ -30,12 +30,13 @@ def read_input() -> tuple[bytes, int]:
         size += len(chunk)
         if size <= SOCKET_PAYLOAD:
             chunks.append(chunk)
-    return (b"".join(chunks) if size <= SOCKET_PAYLOAD else b""), size
+    return (chunks if size <= SOCKET_PAYLOAD else []), size
 
 
-def framed(payload: bytes) -> bytes:
+def framed(chunks: list[bytes]) -> bytes:
     """The frame that carries the payload."""
-    return b"\x01" + STAMP.to_bytes(8, "big") + len(payload).to_bytes(4, "big") + payload
+    size = sum(map(len, chunks))
+    return b"".join((b"\x01", STAMP.to_bytes(8, "big"), size.to_bytes(4, "big"), *chunks))
 
 
 def delivered(home: bytes, frame: bytes) -> bool:
@@ -93,16 +94,16 @@ def main() -> None:
     state = posix.stat(home)
     if posix.isatty(0) or state.st_uid != posix.geteuid() or state.st_mode & 0o022:
         return
-    payload, size = read_input()
+    chunks, size = read_input()
     if not size:
         return
-    frame = framed(payload)
+    frame = framed(chunks)
     try:
         if delivered(home, frame):
             return
     except BaseException:  # noqa: BLE001, S110  # the inbox is the answer to every failure
         pass
-    spool(home + b"/inbox", frame if size <= INBOX_PAYLOAD else framed(b""))
+    spool(home + b"/inbox", frame if size <= INBOX_PAYLOAD else framed([]))
 
 
 if __name__ == "__main__":

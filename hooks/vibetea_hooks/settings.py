@@ -165,11 +165,11 @@ def _change(path: Path, state_dir: Path, wanted: Wanted, *, dry_run: bool, insta
         with _told(target.path), _locked(target.path.parent):
             target.check_writable()
             backup = None if old is None or not state_dir.is_dir() else record.back_up(state_dir, target.path, old)
+            if installing and new is not None:
+                _record(old, new, kept, made_directory=made_directory).save(state_dir, target.path)
             if not target.replace(old, new):
                 continue
-            if installing:
-                _remember(state_dir, target.path, old, new, kept, made_directory=made_directory)
-            else:
+            if not installing:
                 record.forget(state_dir, target.path)
         if new is None and kept is not None and kept.made_directory:
             with suppress(OSError):  # something else lives there now
@@ -180,15 +180,10 @@ def _change(path: Path, state_dir: Path, wanted: Wanted, *, dry_run: bool, insta
     raise SettingsError(f"{target.path} is being changed all the time; try again when other programs are at rest")
 
 
-def _remember(
-    state_dir: Path, path: Path, old: bytes | None, new: bytes | None, kept: Record | None, *, made_directory: bool
-) -> None:
-    if new is None:
-        return
+def _record(old: bytes | None, new: bytes, kept: Record | None, *, made_directory: bool) -> Record:
     if kept is not None and kept.after == old:
-        Record(kept.before, new, kept.made_directory).save(state_dir, path)
-    else:
-        Record(_without_ours(old, kept), new, made_directory).save(state_dir, path)
+        return Record(kept.before, new, kept.made_directory)
+    return Record(_without_ours(old, kept), new, made_directory)
 
 
 def _without_ours(old: bytes | None, kept: Record | None) -> bytes | None:

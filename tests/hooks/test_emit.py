@@ -180,7 +180,13 @@ def test_any_name_of_the_state_directory(home_called: Callable[[str], Home], nam
     with Listener(home.socket, ACK) as daemon:
         home.emit(PAYLOAD)
     assert len(daemon.frames) == 1
-    assert sorted(file.name for file in home.path.iterdir()) == ["inbox", "vibetea-emit.py", "vibetea.sock"]
+    assert sorted(file.name for file in home.path.iterdir()) == [
+        "__pycache__",
+        "emit.py",
+        "inbox",
+        "vibetea-emit.py",
+        "vibetea.sock",
+    ]
 
 
 # ---- what arrives
@@ -283,6 +289,7 @@ def test_a_full_pipe_on_standard_output_blocks_nothing(home: Home) -> None:
 @pytest.mark.parametrize("umask", [0o000, 0o077, 0o777])
 def test_files_are_private_under_any_umask(home: Home, umask: int) -> None:
     home.emit(PAYLOAD, umask=umask)
+    assert all(path.stat().st_mode & 0o077 == 0 for path in home.path.rglob("*"))
     assert home.inbox.stat().st_mode & 0o777 == 0o700
     assert next(home.inbox.iterdir()).stat().st_mode & 0o777 == 0o600
 
@@ -397,6 +404,7 @@ def test_killed_while_reading_leaves_nothing(home: Home, daemon: Listener) -> No
 @pytest.mark.skipif(shutil.which("strace") is None, reason="needs strace, to kill at a chosen system call")
 @pytest.mark.parametrize("call", ["write", "rename"])
 def test_killed_while_spooling_leaves_no_frame(home: Home, call: str) -> None:
+    home.emit(b"")  # so that the compiled form is there
     command = ["strace", "-qq", "-o", "/dev/null", "-e", f"trace={call}", "-e", f"inject={call}:signal=KILL"]
     status, _, _ = run([*command, *home.command()], input=PAYLOAD)
     assert status != 0
@@ -404,6 +412,39 @@ def test_killed_while_spooling_leaves_no_frame(home: Home, call: str) -> None:
 
 
 # ---- quick to start
+
+
+def test_the_script_itself_stands_alone(home: Home) -> None:
+    assert run([PYTHON, "-I", "-S", str(home.path / "emit.py")], input=PAYLOAD) == (0, b"", b"")
+    assert [payload for _, payload in home.spooled()] == [PAYLOAD]
+
+
+def test_the_compiled_form_is_kept_and_used(home: Home) -> None:
+    home.emit(PAYLOAD)
+    (cache,) = (home.path / "__pycache__").iterdir()
+    kept = cache.stat()
+    home.emit(PAYLOAD)
+    assert cache.stat() == kept
+    assert len(home.spooled()) == 2
+
+
+@pytest.mark.parametrize("spoilt", [b"", b"\0" * 4000, None], ids=["empty", "zeros", "zeros after a good header"])
+def test_a_spoilt_compiled_form_stops_nothing(home: Home, spoilt: bytes | None) -> None:
+    home.emit(b"")
+    (cache,) = (home.path / "__pycache__").iterdir()
+    cache.write_bytes(cache.read_bytes()[:16] + bytes(4000) if spoilt is None else spoilt)
+    home.emit(PAYLOAD)
+    assert len(home.spooled()) == 1
+
+
+@pytest.mark.parametrize("missing", ["emit.py", "__pycache__"])
+def test_a_damaged_installation_is_silent(home: Home, missing: str) -> None:
+    home.emit(b"")
+    path = home.path / missing
+    path.rename(home.path / "away")
+    path.touch()
+    home.emit(PAYLOAD)
+    assert len(home.spooled()) == (0 if missing == "emit.py" else 1)
 
 
 def test_only_modules_of_c_are_loaded(home: Home, daemon: Listener) -> None:

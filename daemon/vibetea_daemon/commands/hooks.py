@@ -16,7 +16,6 @@ Scope = Literal["user", "project", "local"]
 
 def install(config: Config, *, scope: Scope, settings: str | None, dry_run: bool) -> None:
     """Add our hooks."""
-    config.make_home()
     _edit(install_into, config, scope, settings, dry_run)
 
 

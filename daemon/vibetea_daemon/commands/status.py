@@ -26,6 +26,7 @@ def collect(config: Config) -> dict[str, Any]:
     found: dict[str, Any] = {
         "running": running(config),
         "home": str(config.home),
+        "hooks_installed": _hooks_installed(config),
         "inbox_frames": _count(config.inbox),
         "database_bytes": config.database.stat().st_size if config.database.exists() else 0,
         "events": 0,
@@ -61,6 +62,14 @@ def _open(config: Config) -> sqlite3.Connection:
     return sqlite3.connect(f"file:{config.database}?mode=ro", uri=True)
 
 
+def _hooks_installed(config: Config) -> bool:
+    """Whether the user's settings name our script; a look at the text, for speed."""
+    try:
+        return b"vibetea-emit.py" in (config.claude_dir / "settings.json").read_bytes()
+    except OSError:
+        return False
+
+
 def _count(folder: os.PathLike[str]) -> int:
     try:
         return sum(entry.name.endswith(".frame") for entry in os.scandir(folder))
@@ -80,6 +89,7 @@ def _text(found: dict[str, Any]) -> str:
         percent = 100 * imported["bytes_done"] // imported["bytes"] if imported["bytes"] else 100
         lines.append(f"import       {percent} %: {imported['files_done']} of {imported['files']} transcripts")
     lines += [
+        "hooks        " + ("installed" if found["hooks_installed"] else "not installed: vibetea install-hooks"),
         f"watching     by {found.get('watching', '-')}",
         f"inbox        {found['inbox_frames']} waiting",
         f"database     {found['database_bytes'] // 1024} KiB in {found['home']}",
