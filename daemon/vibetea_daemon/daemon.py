@@ -19,6 +19,7 @@ from vibetea_daemon.hookspecs import Source
 from vibetea_daemon.ingest import Ingest
 from vibetea_daemon.plugins import Plugins
 from vibetea_daemon.store import Store, Writer
+from vibetea_hooks import script
 from vibetea_protocol import Level, Rules
 
 log = logging.getLogger(__name__)
@@ -62,6 +63,8 @@ class Daemon:
         self._stop.set()
 
     def _run(self, store: Store) -> None:
+        if Path(script.path(self._config.home)).exists() and not script.is_current(self._config.home):
+            script.place(self._config.home)  # VibeTea was upgraded since the hooks were installed
         plugins = Plugins(self._config.plugins)
         sources = plugins.sources(self._config)
         writer = Writer(store)

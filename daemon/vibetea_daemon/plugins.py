@@ -12,11 +12,11 @@ import pluggy
 from vibetea_daemon import hookspecs
 from vibetea_daemon.claude_code import plugin as claude_code
 from vibetea_daemon.hookspecs import Normaliser
-from vibetea_daemon.sources import hook_socket, inbox, transcripts
+from vibetea_daemon.sources import hook_socket, inbox, tasks, transcripts
 
 log = logging.getLogger(__name__)
 
-BUILT_IN: Final[tuple[ModuleType, ...]] = (claude_code, hook_socket, inbox, transcripts)
+BUILT_IN: Final[tuple[ModuleType, ...]] = (claude_code, hook_socket, inbox, transcripts, tasks)
 """In the order in which sources begin: what hooks reported comes before what transcripts repeat."""
 
 

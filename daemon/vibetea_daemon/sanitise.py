@@ -130,7 +130,7 @@ def _todo_progress(act: Act, rules: Rules, _: str) -> Payload:
         in_progress=in_progress,
         pending=pending,
         abandoned=abandoned,
-        project=rules.project(act.cwd),
+        project=rules.project(act.cwd) if act.cwd else None,
     )
 
 

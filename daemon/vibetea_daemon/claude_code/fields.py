@@ -21,17 +21,9 @@ class ToolInput(msgspec.Struct):
     file_path: msgspec.Raw = ABSENT
     notebook_path: msgspec.Raw = ABSENT
     skill: msgspec.Raw = ABSENT
-    todos: msgspec.Raw = ABSENT
-
-
-class Todo(msgspec.Struct):
-    """One entry of the TodoWrite tool's list; only its state is read."""
-
-    status: msgspec.Raw = ABSENT
 
 
 _input: Final = msgspec.json.Decoder(ToolInput)
-_todos: Final = msgspec.json.Decoder(list[Todo])
 
 
 def text(raw: msgspec.Raw) -> str:
@@ -59,15 +51,6 @@ def tool_input(raw: msgspec.Raw) -> ToolInput:
         return _input.decode(raw)
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         return ToolInput()
-
-
-def todo_counts(raw: msgspec.Raw) -> tuple[int, int, int, int] | None:
-    """Completed, in progress, pending and abandoned of a TodoWrite list; None if it is no list."""
-    try:
-        states = [text(todo.status) for todo in _todos.decode(raw)]
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
-        return None
-    return (states.count("completed"), states.count("in_progress"), states.count("pending"), states.count("cancelled"))
 
 
 def document(decoder: msgspec.json.Decoder[S], raw: bytes) -> S:

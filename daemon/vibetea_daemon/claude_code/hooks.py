@@ -113,10 +113,7 @@ def _tool_end(payload: HookPayload, where: Report) -> Sequence[Act]:
     call, tool = text(payload.tool_use_id), text(payload.tool_name)
     inputs = fields.tool_input(payload.tool_input)
     path = text(getattr(inputs, FILE_TOOLS[tool])) if tool in FILE_TOOLS else ""
-    acts = [where.tool_completed(call, tool, "ok", path, whole(payload.duration_ms))]
-    if tool == "TodoWrite" and (counts := fields.todo_counts(inputs.todos)):
-        acts.append(where.todo(call, counts))
-    return acts
+    return [where.tool_completed(call, tool, "ok", path, whole(payload.duration_ms))]
 
 
 def _tool_failure(payload: HookPayload, where: Report) -> Sequence[Act]:
@@ -225,6 +222,8 @@ _HANDLERS: Final[dict[str, Callable[[HookPayload, Report], Sequence[Act]]]] = {
     "Notification": _notification,
     "Elicitation": _elicitation,
     "ElicitationResult": _silent,
+    "TaskCreated": _silent,  # the task list itself is read, see sources/tasks.py
+    "TaskCompleted": _silent,
     "SubagentStart": _subagent_start,
     "SubagentStop": _subagent_stop,
     "Stop": _stop,

@@ -23,8 +23,6 @@ FILE_TOOLS: Final = {
 }
 """Tools that touch one file, and the input that names it."""
 
-Todo = tuple[int, int, int, int]
-
 
 @dataclass(slots=True, frozen=True)
 class Report:
@@ -173,15 +171,4 @@ class Report:
             agent=self.agent,
             model=model,
             tokens=tokens,
-        )
-
-    def todo(self, call: str, counts: Todo) -> Act:
-        """The session's task list stands so."""
-        return Act(
-            type="todo_progress",
-            key=(self.session, call, "todo"),
-            session=self.session,
-            at=self.at,
-            cwd=self.cwd,
-            todo=counts,
         )

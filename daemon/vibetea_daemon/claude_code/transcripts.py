@@ -22,7 +22,7 @@ from vibetea_daemon.claude_code.lines import (
     tokens_of,
 )
 from vibetea_daemon.claude_code.project import session_root
-from vibetea_daemon.claude_code.report import FILE_TOOLS, Report, Todo
+from vibetea_daemon.claude_code.report import FILE_TOOLS, Report
 from vibetea_protocol.vocabulary import Outcome, SessionHow
 
 PATIENCE_NS: Final = 250_000_000
@@ -42,7 +42,6 @@ class OpenCall:
     message: str
     tool: str
     path: str
-    todo: Todo | None
     start: list[Act]
 
     def started(self) -> list[Act]:
@@ -149,8 +148,7 @@ class TranscriptReader:
         if tool == "Skill":
             start.append(where.skill_invoked(text(inputs.skill), call))
         path = text(getattr(inputs, FILE_TOOLS[tool])) if tool in FILE_TOOLS else ""
-        todo = fields.todo_counts(inputs.todos) if tool == "TodoWrite" else None
-        self._calls[call] = OpenCall(where, message, tool, path, todo, start)
+        self._calls[call] = OpenCall(where, message, tool, path, start)
         if len(self._calls) > MAX_CALLS:
             del self._calls[next(iter(self._calls))]
 
@@ -229,8 +227,6 @@ class TranscriptReader:
             self._rejected = known.message
         acts = [] if never_ran else known.started()
         acts.append(where.tool_completed(call, known.tool, outcome, known.path))
-        if known.todo and outcome == "ok":
-            acts.append(where.todo(call, known.todo))
         return acts
 
 

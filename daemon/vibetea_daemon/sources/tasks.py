@@ -1,0 +1,114 @@
+"""Claude Code's task lists: how many tasks of a session are in which state, and nothing of what they say.
+
+Two forms, both of the recorded client and its forerunners: `tasks/<session>/<n>.json`, one object a task, and
+`todos/<session>-agent-<session>.json`, one list a session.
+"""
+
+import os
+import stat
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from vibetea_daemon.acts import Act
+from vibetea_daemon.config import Config
+from vibetea_daemon.hookspecs import Normaliser, hookimpl
+from vibetea_daemon.ingest import Ingest
+
+INTERVAL: Final = 2.0
+"""Seconds between looks at the folders' times of change."""
+MAX_FILE: Final = 1024 * 1024
+STATES: Final = ("completed", "in_progress", "pending", "cancelled")
+
+
+class Task(msgspec.Struct):
+    """The one field read of a task."""
+
+    status: str = ""
+
+
+_task: Final = msgspec.json.Decoder(Task)
+_list: Final = msgspec.json.Decoder(list[Task])
+
+
+class Tasks:
+    """The source of task lists."""
+
+    name = "tasks"
+
+    def __init__(self, claude_dir: Path, since: int) -> None:
+        self._claude_dir = claude_dir
+        self._since = since
+        self._told: dict[str, int] = {}
+
+    def prepare(self, ingest: Ingest, stop: threading.Event) -> None:
+        """Nothing: a list is whole whenever it is read."""
+
+    def run(self, ingest: Ingest, stop: threading.Event) -> None:
+        """Look until `stop` is set."""
+        while not stop.is_set():
+            acts = [act for session, files in self._lists() if (act := self._act(session, files))]
+            if acts:
+                ingest.lines(acts, Counter())
+            stop.wait(INTERVAL)
+
+    def _lists(self) -> Iterator[tuple[str, list[Path]]]:
+        """Each session with the files of its list."""
+        for folder in _entries(self._claude_dir / "tasks"):
+            if folder.is_dir(follow_symlinks=False):
+                yield folder.name, [Path(entry.path) for entry in _entries(folder) if entry.name.endswith(".json")]
+        for entry in _entries(self._claude_dir / "todos"):
+            session, _, agent = entry.name.removesuffix(".json").partition("-agent-")
+            if agent == session:  # a subagent's list is its own affair
+                yield session, [Path(entry.path)]
+
+    def _act(self, session: str, files: list[Path]) -> Act | None:
+        changed = max((_changed(path) for path in files), default=0)
+        if changed <= max(self._told.get(session, 0), self._since):
+            return None
+        self._told[session] = changed
+        states = Counter(task.status for path in files for task in _tasks(path))
+        completed, in_progress, pending, abandoned = (states[state] for state in STATES)
+        return Act(
+            type="todo_progress",
+            key=(session, "tasks", str(changed)),
+            session=session,
+            at=changed,
+            cwd="",
+            todo=(completed, in_progress, pending, abandoned),
+        )
+
+
+@hookimpl
+def vibetea_sources(config: Config, normaliser: Normaliser) -> list[Tasks]:
+    """This source."""
+    return [Tasks(config.claude_dir, config.since)]
+
+
+def _entries(folder: Path | os.DirEntry[str]) -> list[os.DirEntry[str]]:
+    try:
+        return list(os.scandir(folder))
+    except OSError:
+        return []
+
+
+def _changed(path: Path) -> int:
+    try:
+        found = path.lstat()
+    except OSError:
+        return 0
+    return found.st_mtime_ns if stat.S_ISREG(found.st_mode) and found.st_uid == os.geteuid() else 0
+
+
+def _tasks(path: Path) -> list[Task]:
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(descriptor, "rb") as file:
+            raw = file.read(MAX_FILE)
+        return _list.decode(raw) if raw.lstrip().startswith(b"[") else [_task.decode(raw)]
+    except (OSError, msgspec.DecodeError, UnicodeError, RecursionError):
+        return []
