@@ -2,7 +2,7 @@
 
 import importlib
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Final, cast
@@ -11,6 +11,7 @@ import pluggy
 
 from vibetea_daemon import hookspecs
 from vibetea_daemon.claude_code import plugin as claude_code
+from vibetea_daemon.config import Config
 from vibetea_daemon.hookspecs import Normaliser
 from vibetea_daemon.sources import hook_socket, inbox, tasks, transcripts
 
@@ -51,11 +52,18 @@ class Plugins:
         """The hooks that turn input into acts."""
         return cast("Normaliser", self._manager.hook)
 
-    def sources(self, config: object) -> list[hookspecs.Source]:
-        """Every plugin's sources, in the order of registration. Raises ConfigError."""
+    def sources(self, config: Config) -> list[hookspecs.Source]:
+        """Every plugin's sources, in the order of registration. Raises what a built-in one raises."""
         found: list[hookspecs.Source] = []
+        given = {"config": config, "normaliser": self.normaliser}
         for implementation in self._manager.hook.vibetea_sources.get_hookimpls():
-            found += cast("list[hookspecs.Source]", implementation.function(config=config, normaliser=self.normaliser))
+            make = cast("Callable[..., list[hookspecs.Source]]", implementation.function)
+            try:
+                found += make(**{name: given[name] for name in implementation.argnames})
+            except Exception as error:
+                if implementation.plugin in BUILT_IN:
+                    raise
+                log.error("plugin %s has no sources: %s", implementation.plugin_name, type(error).__name__)
         return found
 
     def _register(self, module: ModuleType, *, built_in: bool) -> None:

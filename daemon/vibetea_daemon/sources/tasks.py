@@ -16,7 +16,7 @@ import msgspec
 
 from vibetea_daemon.acts import Act
 from vibetea_daemon.config import Config
-from vibetea_daemon.hookspecs import Normaliser, hookimpl
+from vibetea_daemon.hookspecs import hookimpl
 from vibetea_daemon.ingest import Ingest
 
 INTERVAL: Final = 2.0
@@ -84,7 +84,7 @@ class Tasks:
 
 
 @hookimpl
-def vibetea_sources(config: Config, normaliser: Normaliser) -> list[Tasks]:
+def vibetea_sources(config: Config) -> list[Tasks]:
     """This source."""
     return [Tasks(config.claude_dir, config.since)]
 
