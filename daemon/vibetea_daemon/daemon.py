@@ -70,16 +70,11 @@ class Daemon:
         writer = Writer(store)
         writer.start()
         ingest = Ingest(rules(self._config, store), writer, store.offsets())
+        plugins.normaliser.report = ingest.drop
         threads: list[threading.Thread] = []
         try:
             with signals(self.stop):
-                for source in sources:
-                    source.prepare(ingest, self._stop)
-                    thread = threading.Thread(
-                        target=self._keep_running, args=(source, ingest), name=source.name, daemon=True
-                    )
-                    thread.start()
-                    threads.append(thread)
+                threads.extend(self._begin(source, ingest) for source in sources if self._prepared(source, ingest))
                 ingest.status(
                     daemon={
                         "pid": os.getpid(),
@@ -101,18 +96,35 @@ class Daemon:
             writer.close()
             log.info("stopped")
 
+    def _prepared(self, source: Source, ingest: Ingest) -> bool:
+        try:
+            source.prepare(ingest, self._stop)
+        except (Exception, SystemExit) as error:  # noqa: BLE001  one source must not end the others
+            self._report(source, ingest, error, FAILURES)
+            return False
+        return True
+
+    def _begin(self, source: Source, ingest: Ingest) -> threading.Thread:
+        thread = threading.Thread(target=self._keep_running, args=(source, ingest), name=source.name, daemon=True)
+        thread.start()
+        return thread
+
     def _keep_running(self, source: Source, ingest: Ingest) -> None:
         """Run a source; one that raises is reported, and run again a few times."""
         for failure in range(1, FAILURES + 1):
             try:
                 source.run(ingest, self._stop)
             except (Exception, SystemExit) as error:  # noqa: BLE001  one source must not end the others
-                log.error("source %s failed: %s", source.name, type(error).__name__)
-                ingest.status(**{f"source_{source.name}": {"failures": failure, "error": type(error).__name__}})
+                self._report(source, ingest, error, failure)
             else:
                 return
             if self._stop.wait(PAUSE):
                 return
+
+    @staticmethod
+    def _report(source: Source, ingest: Ingest, error: BaseException, failures: int) -> None:
+        log.error("source %s failed: %s", source.name, type(error).__name__)
+        ingest.status(**{f"source_{source.name}": {"failures": failures, "error": type(error).__name__}})
 
 
 def rules(config: Config, store: Store) -> Rules:

@@ -39,7 +39,10 @@ class Ingest:
                 counts["act_timestamp"] += 1
                 continue
             try:
-                events.append(sanitise(act, self._rules))
+                event = sanitise(act, self._rules)
+                events.append(event)
+                if "other" in {getattr(event.payload, "tool", None), getattr(event.payload, "kind", None)}:
+                    counts[f"{act.type}_unknown"] += 1  # it passes, but without its name
             except BadInput as bad:
                 counts[f"act_{bad.reason}"] += 1
             except Exception as error:  # noqa: BLE001  one act must cost nobody else anything

@@ -1,11 +1,12 @@
 """A scripted model: the Messages API as far as the client needs it, on loopback, in a thread of its own.
 
-Every run has its own address and its own scripts. A conversation follows the script whose key stands, as `[key]`, in the
-newest typed text that names one; each answer uses up one step. Side questions of the client (titles, topics) carry no
-tools and use up none. Ids of messages and tool uses are new every time and as long as the real ones.
+Every run has its own address and its own scripts. A conversation follows the script whose key stands, as `[key]`, in
+the newest typed text that names one; each answer uses up one step. Side questions of the client (titles, topics) carry
+no tools and use up none. Ids of messages and tool uses are new every time and as long as the real ones.
 """
 
 import asyncio
+import functools
 import json
 import re
 import secrets
@@ -34,12 +35,17 @@ class Tool:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One answer: thinking, then text, then tool calls. With `hangs`, the text never ends by itself."""
+    """One answer: thinking, then text, then tool calls.
+
+    With `hangs` the stream stops after the text until `Script.released` is set or the client goes away.
+    `context` is the number of input tokens it claims to have cost, on top of the usual few.
+    """
 
     text: str = ""
     tools: Sequence[Tool] = ()
     thinking: str = ""
     hangs: bool = False
+    context: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,23 +74,33 @@ class Usage:
 
 @dataclass(slots=True)
 class Script:
-    """The answers of one run by conversation key, and what was really served."""
+    """The answers of one run by conversation key, and what was really served.
+
+    `names` replace `{name}` in the strings of tool inputs. `tool_ids` are by label, `served` counts answers by key.
+    """
 
     steps: Mapping[str, Sequence[Step]]
+    names: Mapping[str, str] = field(default_factory=dict)
     tool_ids: dict[str, str] = field(default_factory=dict)
     usages: list[Usage] = field(default_factory=list)
     served: dict[str, int] = field(default_factory=dict)
     unknown: list[str] = field(default_factory=list)
     requests: list[tuple[str, Json]] = field(default_factory=list)
+    released: threading.Event = field(default_factory=threading.Event)
 
     def next_step(self, key: str) -> Step:
-        """The next step of this conversation; past its end a refusal stays, else the model just says it is done."""
+        """The next step of this conversation; past its end a refusal stays, else the model says its `ending`."""
         position = self.served.get(key, 0)
         self.served[key] = position + 1
         steps = self.steps.get(key, ())
         if position < len(steps):
             return steps[position]
-        return steps[-1] if steps and isinstance(steps[-1], Refusal) else Turn("CANARY done.")
+        return steps[-1] if steps and isinstance(steps[-1], Refusal) else Turn(ending(key))
+
+
+def ending(key: str) -> str:
+    """The model's last words in the conversation of this key."""
+    return f"CANARY end of {key}"
 
 
 class ModelServer:
@@ -159,7 +175,7 @@ class ModelServer:
             return web.json_response(message)
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         await response.prepare(request)
-        async for event in _events(message, hangs=step.hangs):
+        async for event in _events(message, script.released if step.hangs else None):
             data = f"event: {event['type']}\ndata: {json.dumps(event)}\n\n"
             await response.write(data.encode())
         return response
@@ -190,6 +206,18 @@ def _new_id(prefix: str) -> str:
     return f"{prefix}_01" + "".join(secrets.choice(_ALPHABET) for _ in range(22))
 
 
+def _filled(value: Any, names: Mapping[str, str]) -> Any:
+    match value:
+        case str():
+            return functools.reduce(lambda text, name: text.replace(f"{{{name}}}", names[name]), names, value)
+        case Mapping():
+            return {key: _filled(inner, names) for key, inner in value.items()}
+        case list():
+            return [_filled(inner, names) for inner in value]
+        case _:
+            return value
+
+
 def _message(script: Script, key: str, turn: Turn, model: str) -> Json:
     content: list[Json] = []
     if turn.thinking:
@@ -198,9 +226,11 @@ def _message(script: Script, key: str, turn: Turn, model: str) -> Json:
         content.append({"type": "text", "text": turn.text})
     for tool in turn.tools:
         tool_id = script.tool_ids[tool.label] = _new_id("toolu")
-        content.append({"type": "tool_use", "id": tool_id, "name": tool.name, "input": dict(tool.input)})
+        content.append(
+            {"type": "tool_use", "id": tool_id, "name": tool.name, "input": _filled(tool.input, script.names)}
+        )
     order = len(script.usages) + 1
-    usage = Usage(_new_id("msg"), key, 100 + order, 10 + order, 1000 + order, 50 + order)
+    usage = Usage(_new_id("msg"), key, 100 + order + turn.context, 10 + order, 1000 + order, 50 + order)
     script.usages.append(usage)
     return {
         "id": usage.message_id,
@@ -219,7 +249,7 @@ def _message(script: Script, key: str, turn: Turn, model: str) -> Json:
     }
 
 
-async def _events(message: Json, *, hangs: bool) -> AsyncIterator[Json]:
+async def _events(message: Json, released: threading.Event | None) -> AsyncIterator[Json]:
     """The message as the API streams it."""
     start_usage = message["usage"] | {"output_tokens": 1}
     opening = message | {"content": [], "stop_reason": None, "usage": start_usage}
@@ -229,8 +259,8 @@ async def _events(message: Json, *, hangs: bool) -> AsyncIterator[Json]:
         yield {"type": "content_block_start", "index": index, "content_block": empty}
         for delta in deltas:
             yield {"type": "content_block_delta", "index": index, "delta": delta}
-        if hangs and block["type"] == "text":
-            await asyncio.Event().wait()
+        while released and block["type"] == "text" and not released.is_set():
+            await asyncio.sleep(0.02)
         yield {"type": "content_block_stop", "index": index}
     yield {
         "type": "message_delta",

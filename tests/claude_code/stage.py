@@ -1,7 +1,8 @@
-"""Where a scenario is played: a throw-away HOME with a git repository, the real client, and the scripted model."""
+"""Where a scenario is played: the real client in a throw-away HOME, by `claude -p` or in a terminal."""
 
+import base64
 import json
-import os
+import re
 import subprocess
 import time
 import uuid
@@ -11,28 +12,26 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.claude_code.model import ModelServer, Script
+from tests.claude_code.model import Script, ending
 from tests.claude_code.terminal import Terminal
 
 Json = dict[str, Any]
-_API_KEY = "sk-ant-scripted-0000000000000000000000000000"
+_DOT = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR4nGNgYGBgAAAABQABpfZFQAAAAABJRU5ErkJggg=="
+PICTURE = base64.b64decode(_DOT)  # one pixel, PNG
 
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """What a person typed: under which label, in which session."""
+    """What a person typed: under which label, in which session (its label)."""
 
     label: str
     text: str
     session: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Run:
-    """What a scenario left behind.
-
-    `sessions`, `tools` and `agents` give the client's ids by the scenario's labels; `script.usages` what the model charged.
-    """
+    """What a scenario left behind. Sessions, tools and agents are found by the scenario's own labels."""
 
     home: Path
     project: Path
@@ -49,20 +48,27 @@ class Run:
     @property
     def transcript_folder(self) -> Path:
         """The folder with the transcripts of every session of this project."""
-        return self.home / ".claude/projects" / str(self.project).replace("/", "-")
+        return self.home / ".claude/projects" / re.sub(r"[^a-zA-Z0-9]", "-", str(self.project))
 
     def transcript(self, session: str) -> Path:
-        """The transcript of one session, by the session's label."""
+        """The transcript of one session."""
         return self.transcript_folder / f"{self.sessions[session]}.jsonl"
 
     def lines(self, session: str) -> list[Json]:
         """The complete lines written so far to that transcript."""
         return read_lines(self.transcript(session))
 
-    def agents(self, session: str) -> dict[str, list[Json]]:
-        """The lines of each subagent's transcript, by the subagent's id."""
-        folder = self.transcript(session).with_suffix("") / "subagents"
-        return {f.stem.removeprefix("agent-"): read_lines(f) for f in sorted(folder.glob("agent-*.jsonl"))}
+    @property
+    def agents(self) -> dict[str, str]:
+        """The agent id of each labelled Agent call that really started one."""
+        labels = {tool_id: label for label, tool_id in self.tools.items()}
+        metas = [(f, json.loads(f.read_text())) for f in self.transcript_folder.rglob("agent-*.meta.json")]
+        return {labels[m["toolUseId"]]: f.name.removeprefix("agent-").removesuffix(".meta.json") for f, m in metas}
+
+    def agent_lines(self, session: str, label: str) -> list[Json]:
+        """The lines of the transcript of one subagent."""
+        name = f"agent-{self.agents[label]}.jsonl"
+        return read_lines(self.transcript(session).with_suffix("") / "subagents" / name)
 
 
 def read_lines(path: Path) -> list[Json]:
@@ -82,94 +88,133 @@ def wait_until(condition: Callable[[], object], what: str, seconds: float = 30) 
     while not condition():
         if time.monotonic() > deadline:
             raise TimeoutError(f"waited {seconds} s for {what}")
-        time.sleep(0.02)
+        time.sleep(0.03)
 
 
 @dataclass(slots=True)
 class Stage:
-    """One run in the making: scenarios call `headless` and `terminal`."""
+    """One run in the making. A prompt's key leads the model to its script; it is also the prompt's label."""
 
     claude: Path
     run: Run
     environment: Mapping[str, str]
 
-    def headless(self, session: str, label: str, text: str, *options: str, fails: bool = False) -> None:
-        """Play one prompt with `claude -p`; the session's id is kept under its label."""
-        known = self.run.sessions.get(session)
-        if known is None and "--resume" not in options and "--continue" not in options:
-            known = str(uuid.uuid4())
-            options = ("--session-id", known, *options)
-        command = [str(self.claude), "-p", text, "--output-format", "json", *options]
-        done = subprocess.run(
-            command,
+    def start(
+        self, session: str, key: str, text: str = "", *, resume: str = "", fork: bool = False, picture: bool = False
+    ) -> "subprocess.Popen[str]":
+        """Start `claude -p` with one prompt, in a new session or resuming (or forking) the one labelled `resume`."""
+        said = text or _please(key)
+        options = ["--dangerously-skip-permissions", "--output-format", "stream-json", "--verbose"]
+        if resume:
+            options += ["--resume", self.run.sessions[resume], *(["--fork-session"] if fork else [])]
+        else:
+            self.run.sessions[session] = str(uuid.uuid4())
+            options += ["--session-id", self.run.sessions[session]]
+        servers = self.run.home / "mcp.json"
+        options += ["--mcp-config", str(servers)] if servers.exists() else []
+        options += ["--input-format", "stream-json"] if picture else ["--", said]
+        process = subprocess.Popen(
+            [str(self.claude), "-p", *options],
             cwd=self.run.project,
             env=dict(self.environment),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
             text=True,
-            timeout=120,
-            check=False,
         )
-        if (done.returncode != 0) != fails:
-            raise AssertionError(f"claude -p ended with {done.returncode}:\n{done.stdout}\n{done.stderr}")
-        said = json.loads(done.stdout)
-        self.run.sessions[session] = said["session_id"]
-        self.run.prompts.append(Prompt(label, text, session))
+        assert process.stdin
+        if picture:
+            process.stdin.write(json.dumps(_with_picture(said)) + "\n")
+        process.stdin.close()
+        process.stdin = None
+        self.run.prompts.append(Prompt(key, said, session))
+        return process
+
+    def headless(
+        self,
+        session: str,
+        key: str,
+        text: str = "",
+        *,
+        resume: str = "",
+        fork: bool = False,
+        picture: bool = False,
+        fails: bool = False,
+    ) -> None:
+        """Play one prompt with `claude -p` to its end."""
+        process = self.start(session, key, text, resume=resume, fork=fork, picture=picture)
+        said, _ = process.communicate(timeout=120)
+        if (process.returncode != 0) != fails:
+            raise AssertionError(f"claude -p ended with {process.returncode}:\n{said[-4000:]}")
+        self.run.sessions[session] = json.loads(said.splitlines()[-1])["session_id"]
 
     @contextmanager
     def terminal(self, session: str, *options: str) -> Iterator[Terminal]:
-        """An interactive client in a terminal, ready for input; ended by force if the block leaves it running."""
-        if "--resume" not in options:
-            self.run.sessions[session] = str(uuid.uuid4())
-            options = ("--session-id", self.run.sessions[session], *options)
-        with Terminal([str(self.claude), *options], self.run.project, self.environment) as screen:
+        """An interactive client, ready for input and left by `/exit`; without options it asks no permission."""
+        self.run.sessions[session] = str(uuid.uuid4())
+        command = [str(self.claude), "--session-id", self.run.sessions[session]]
+        command += options or ("--dangerously-skip-permissions",)
+        with Terminal(command, self.run.project, self.environment) as screen:
             screen.wait_for("❯")
             yield screen
+            screen.type("/exit")
+            screen.wait_for_end()
 
-    def type(self, screen: Terminal, session: str, label: str, text: str) -> None:
+    def say(self, screen: Terminal, session: str, key: str, text: str = "") -> None:
         """Type a prompt and send it."""
-        screen.type(text)
-        self.run.prompts.append(Prompt(label, text, session))
+        said = text or _please(key)
+        screen.type(said)
+        self.run.prompts.append(Prompt(key, said, session))
 
-    def wait_for_line(self, session: str, matches: Callable[[Json], object], what: str, seconds: float = 30) -> None:
+    def finish(self, session: str, key: str) -> None:
+        """Wait until the turn in which the model said the key's ending is over and written down."""
+
+        def over() -> bool:
+            lines = self.run.lines(session)
+            said = [n for n, line in enumerate(lines) if ending(key) in _spoken(line)]
+            return bool(said) and any(line.get("subtype") == "turn_duration" for line in lines[said[-1] :])
+
+        wait_until(over, f"the end of {key}")
+
+    def ask(self, screen: Terminal, session: str, key: str, text: str = "") -> None:
+        """Type a prompt and wait for the end of its turn."""
+        self.say(screen, session, key, text)
+        self.finish(session, key)
+
+    def interrupt(self, screen: Terminal, session: str) -> None:
+        """Press Escape and wait until the interruption is written down."""
+        before = self._interruptions(session)
+        screen.press_until("Escape", lambda: self._interruptions(session) > before, "an interruption", every=5)
+
+    def _interruptions(self, session: str) -> int:
+        return sum("[Request interrupted by user" in _spoken(line) for line in self.run.lines(session))
+
+    def wait_for_line(self, session: str, matches: Callable[[Json], object], what: str) -> None:
         """Wait until a line of the session's transcript matches."""
-        wait_until(lambda: any(matches(line) for line in self.run.lines(session)), what, seconds)
+        wait_until(lambda: any(matches(line) for line in self.run.lines(session)), what)
+
+    def adopt(self, session: str) -> None:
+        """Give the label to the session the client began by itself (after `/clear` or `/branch`)."""
+        known = set(self.run.sessions.values())
+
+        def fresh() -> list[str]:
+            return [f.stem for f in self.run.transcript_folder.glob("*.jsonl") if f.stem not in known]
+
+        wait_until(fresh, "a new session")
+        (self.run.sessions[session],) = fresh()
 
 
-def prepare(
-    home: Path, claude: Path, model: ModelServer, script: Script, settings: Json | None, env: Mapping[str, str]
-) -> Stage:
-    """Furnish the HOME (its settings only if given) and the repository `shop`, and begin the script."""
-    project = home / "shop"
-    project.mkdir(parents=True)
-    git = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull}
-    (project / "prices.txt").write_text("CANARY apples 1\n")
-    subprocess.run(["git", "init", "--quiet", "--initial-branch", "main"], cwd=project, check=True, env=os.environ | git)
-    state = {
-        "hasCompletedOnboarding": True,
-        "theme": "dark",
-        "bypassPermissionsModeAccepted": True,
-        "customApiKeyResponses": {"approved": [_API_KEY[-20:]], "rejected": []},
-        "projects": {str(project): {"hasTrustDialogAccepted": True, "hasCompletedProjectOnboarding": True}},
-    }
-    (home / ".claude.json").write_text(json.dumps(state))
-    if settings is not None:
-        (home / ".claude").mkdir(exist_ok=True)
-        (home / ".claude/settings.json").write_text(json.dumps(settings))
-    environment = {
-        "PATH": os.environ["PATH"],
-        "HOME": str(home),
-        "LANG": "C.UTF-8",
-        "SHELL": "/bin/bash",
-        "ANTHROPIC_BASE_URL": model.begin(script),
-        "ANTHROPIC_API_KEY": _API_KEY,
-        "DISABLE_TELEMETRY": "1",
-        "DISABLE_ERROR_REPORTING": "1",
-        "DISABLE_AUTOUPDATER": "1",
-        "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
-        "CLAUDE_CODE_MAX_RETRIES": "1",
-        "IS_SANDBOX": "1",
-        **git,
-        **env,
-    }
-    return Stage(claude, Run(home, project, script), environment)
+def _please(key: str) -> str:
+    return f"CANARY please do [{key}]"
+
+
+def _spoken(line: Json) -> str:
+    """The text of a user's or the model's line; other lines may repeat theirs."""
+    content = line["message"]["content"] if line["type"] in {"user", "assistant"} else ""
+    return content if isinstance(content, str) else "".join(block.get("text", "") for block in content)
+
+
+def _with_picture(text: str) -> Json:
+    source = {"type": "base64", "media_type": "image/png", "data": _DOT}
+    content = [{"type": "text", "text": text}, {"type": "image", "source": source}]
+    return {"type": "user", "message": {"role": "user", "content": content}}

@@ -8,6 +8,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
+_PATIENCE = 30.0
+_PAUSE = 0.05
+
 
 class Terminal:
     """`with Terminal(command, folder, environment) as screen:`; the program is ended when the block is left."""
@@ -34,7 +37,7 @@ class Terminal:
 
     def text(self) -> str:
         """What the screen shows now."""
-        return self._tmux("capture-pane", "-p")
+        return self._tmux("capture-pane", "-p", check=False)
 
     def running(self) -> bool:
         """Whether the program still runs."""
@@ -50,46 +53,42 @@ class Terminal:
         self.wait_for(text[-20:])
         self.press("Enter")
 
-    def press_until(self, key: str, done: Callable[[], object], what: str, seconds: float = 30) -> None:
-        """Press a key, again each second, until the condition holds: a fresh dialog ignores keys for a moment.
+    def press_until(self, key: str, done: Callable[[], object], what: str, every: float = 1) -> None:
+        """Press a key, and again after `every` seconds, until the condition holds: a fresh dialog ignores keys a while.
 
         Raises:
-            TimeoutError: it did not within the time given.
+            TimeoutError: it did not within half a minute.
         """
-        deadline = time.monotonic() + seconds
-        pressed = 0.0
+        deadline = time.monotonic() + _PATIENCE
+        pressed = -every
         while not done():
             now = time.monotonic()
             if now > deadline:
-                raise TimeoutError(f"{key} did not lead to {what} within {seconds} s")
-            if now - pressed > 1:
+                raise TimeoutError(f"{key} did not lead to {what}")
+            if now - pressed > every:
                 self.press(key)
                 pressed = now
-            time.sleep(0.05)
+            time.sleep(_PAUSE)
 
-    def wait_for(self, *texts: str, seconds: float = 30) -> None:
-        """Wait until the screen shows all these texts.
-
-        Raises:
-            TimeoutError: it did not within the time given.
-        """
-        deadline = time.monotonic() + seconds
-        while not all(text in self.text() for text in texts):
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"the screen did not show {texts} within {seconds} s")
-            time.sleep(0.05)
-
-    def wait_for_end(self, seconds: float = 30) -> None:
-        """Wait until the program has ended.
+    def wait_until(self, condition: Callable[[str], object], what: str) -> None:
+        """Wait until the screen's text meets the condition.
 
         Raises:
-            TimeoutError: it still runs after the time given.
+            TimeoutError: it did not within half a minute.
         """
-        deadline = time.monotonic() + seconds
-        while self.running():
+        deadline = time.monotonic() + _PATIENCE
+        while not condition(self.text()):
             if time.monotonic() > deadline:
-                raise TimeoutError(f"the program still runs after {seconds} s")
-            time.sleep(0.05)
+                raise TimeoutError(f"the screen did not come to show {what}")
+            time.sleep(_PAUSE)
+
+    def wait_for(self, text: str) -> None:
+        """Wait until the screen shows this text, as `wait_until` does."""
+        self.wait_until(lambda shown: text in shown, repr(text))
+
+    def wait_for_end(self) -> None:
+        """Wait until the program has ended, as `wait_until` does."""
+        self.wait_until(lambda _: not self.running(), "the program's end")
 
     def _tmux(self, *arguments: str, check: bool = True) -> str:
         command = ["tmux", "-S", str(self._place / "s"), *arguments]

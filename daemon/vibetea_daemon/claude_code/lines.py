@@ -41,7 +41,8 @@ class Line(msgspec.Struct):
     interrupted: msgspec.Raw = msgspec.field(name="interruptedMessageId", default=ABSENT)
     denial: msgspec.Raw = msgspec.field(name="toolDenialKind", default=ABSENT)
     denied_before_run: msgspec.Raw = msgspec.field(name="toolDenialBeforeRun", default=ABSENT)
-    made_in: msgspec.Raw = msgspec.field(name="requestSessionId", default=ABSENT)  # on lines copied into a fork
+    forked_from: msgspec.Raw = msgspec.field(name="forkedFrom", default=ABSENT)  # on every line `/branch` copies
+    made_in: msgspec.Raw = msgspec.field(name="requestSessionId", default=ABSENT)  # on answers any fork copies
     api_error: msgspec.Raw = msgspec.field(name="isApiErrorMessage", default=ABSENT)
     api_status: msgspec.Raw = msgspec.field(name="apiErrorStatus", default=ABSENT)
     error: msgspec.Raw = ABSENT
@@ -80,6 +81,12 @@ class QueuedCommand(msgspec.Struct):
     source_uuid: msgspec.Raw = ABSENT
 
 
+class Origin(msgspec.Struct):
+    """The named field of `forkedFrom`."""
+
+    session: msgspec.Raw = msgspec.field(name="sessionId", default=ABSENT)
+
+
 class Usage(msgspec.Struct):
     """The token counts of a message."""
 
@@ -93,6 +100,7 @@ _line: Final = msgspec.json.Decoder(Line)
 _message: Final = msgspec.json.Decoder(Message)
 _blocks: Final = msgspec.json.Decoder(list[Block])
 _queued: Final = msgspec.json.Decoder(QueuedCommand)
+_origin: Final = msgspec.json.Decoder(Origin)
 _usage: Final = msgspec.json.Decoder(Usage)
 
 
@@ -128,7 +136,7 @@ def tokens_of(message: Message) -> tuple[int, int, int, int]:
 def category_of(line: Line) -> ErrorCategory:
     """What kind of API error a line tells."""
     named = text(line.error)
-    if named != "unknown" and named in get_args(ErrorCategory):
+    if named in get_args(ErrorCategory):
         return cast("ErrorCategory", named)
     status = whole(line.api_status) or 0
     by_status: dict[int, ErrorCategory] = {
@@ -159,3 +167,8 @@ def queued_prompt_of(line: Line) -> str:
         return ""
     queued = fields.decode(_queued, line.attachment)
     return text(queued.source_uuid) if text(queued.commandMode) == "prompt" else ""
+
+
+def origin_of(line: Line) -> str:
+    """The session a line was copied from, or "" if the line does not say. Raises BadInput."""
+    return "" if bytes(line.forked_from) == b"null" else text(fields.decode(_origin, line.forked_from).session)

@@ -1,6 +1,6 @@
 """What a transcript becomes, line by line."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -18,6 +18,7 @@ from vibetea_daemon.claude_code.lines import (
     line_of,
     message_of,
     nanoseconds,
+    origin_of,
     queued_prompt_of,
     tokens_of,
 )
@@ -70,9 +71,11 @@ class TranscriptReader:
     _prompt: str = ""
     _cwd: str = ""
     _first_at: int = 0
+    _copied: bool = False
     _forked: bool = False
     _calls: dict[str, OpenCall] = field(default_factory=dict)
     _rejected: str = ""
+    _result_at: int = 0
     _waiting: list[Act] = field(default_factory=list)
 
     def acts(self, raw: bytes) -> Sequence[Act]:
@@ -87,7 +90,10 @@ class TranscriptReader:
         self._first_at = self._first_at or at
         if cwd := text(line.cwd):
             self._cwd = session_root(cwd, self.slug)
-        where = Report(text(line.session) or self.session, at, self._cwd, self.agent)
+        origin = origin_of(line)
+        self._copied = bool(origin)
+        self._forked |= self._copied
+        where = Report(origin or text(line.session) or self.session, at, self._cwd, self.agent)
         match line.type:
             case "assistant":
                 return self._assistant(line, where)
@@ -101,16 +107,21 @@ class TranscriptReader:
 
     def settle(self, now: int) -> list[Act]:
         """What waited for a line that would have come by now."""
-        acts = self._began() if self._waiting and _past(self._waiting[0], now) else []
-        return acts + self._starts(lambda start: _past(start, now))
+        acts = self._began() if self._waiting and _past(self._waiting[0].at, now) else []
+        asked: set[str] = set()
+        for call in self._calls.values():
+            # a later call of the same message is refused, or begun, only after the earlier ones have ended
+            if call.start and call.message not in asked and _past(max(call.start[0].at, self._result_at), now):
+                acts += call.started()
+            asked.add(call.message)
+        return acts
 
     def unsettled(self) -> bool:
         """Whether anything waits."""
         return bool(self._waiting) or any(call.start for call in self._calls.values())
 
-    def _starts(self, which: Callable[[Act], bool]) -> list[Act]:
-        settled = [call for call in self._calls.values() if call.start and which(call.start[0])]
-        return [act for call in settled for act in call.started()]
+    def _starts(self) -> list[Act]:
+        return [act for call in self._calls.values() for act in call.started()]
 
     def _queued(self, line: Line, where: Report) -> Sequence[Act]:
         content = text(line.content)
@@ -122,11 +133,11 @@ class TranscriptReader:
         acts: list[Act] = []
         made_in = text(line.made_in)
         copied = made_in not in {"", where.session}
-        if copied:  # a fork begins with copies of the session it came from: they are that session's acts
+        if copied:  # a fork of `claude -p`: its answers are another session's, its prompts have lost their ids
             where = Report(made_in, where.at, where.cwd, where.agent)
             self._forked = True
             self._waiting.clear()
-        elif self._waiting:
+        elif self._waiting and not self._copied:
             acts += self._began()
         if bytes(line.api_error) == b"true":
             return acts if copied else [*acts, where.failed(category_of(line), self._prompt)]
@@ -190,7 +201,7 @@ class TranscriptReader:
 
     def _told(self, acts: list[Act], how: SessionHow) -> list[Act]:
         """At the start of a file, wait for the answer: it tells a copy made by a fork from what was typed here."""
-        if not self.at_start:
+        if self._copied or not self.at_start:
             return acts
         if how == "clear":
             self._waiting += acts
@@ -209,12 +220,13 @@ class TranscriptReader:
         return [Report(first.session, at, first.cwd).session_started("fork" if self._forked else how), *acts]
 
     def _interrupted(self, line: Line, where: Report) -> Sequence[Act]:
-        acts = self._starts(lambda _: True)
+        acts = self._starts()
         acts += [where.tool_completed(call, known.tool, "interrupted") for call, known in self._calls.items()]
         self._calls.clear()
         return [*acts, where.state("interrupted", text(line.uuid))]
 
     def _result(self, line: Line, block: Block, where: Report) -> Sequence[Act]:
+        self._result_at = where.at
         call = text(block.tool_use_id)
         known = self._calls.pop(call, None)
         if known is None:
@@ -244,5 +256,5 @@ def _outcome(line: Line, block: Block) -> Outcome:
             return "refused"
 
 
-def _past(act: Act, now: int) -> bool:
-    return not 0 <= now - act.at < PATIENCE_NS
+def _past(at: int, now: int) -> bool:
+    return not 0 <= now - at < PATIENCE_NS

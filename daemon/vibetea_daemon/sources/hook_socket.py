@@ -45,6 +45,7 @@ class HookSocket:
         self._normaliser = normaliser
         self._listener = _bind(config)
         self._selector = selectors.DefaultSelector()
+        self._selector.register(self._listener, selectors.EVENT_READ)
         self._connections: dict[int, Connection] = {}
 
     def prepare(self, ingest: Ingest, stop: threading.Event) -> None:
@@ -52,7 +53,6 @@ class HookSocket:
 
     def run(self, ingest: Ingest, stop: threading.Event) -> None:
         """Serve until `stop` is set."""
-        self._selector.register(self._listener, selectors.EVENT_READ)
         while not stop.is_set():
             for key, _ in self._selector.select(timeout=0.5):
                 if key.fileobj is self._listener:

@@ -149,6 +149,12 @@ class Transcripts:
             self._unreadable.add(path)
             self._forget(path)
             return False
+        except Exception as error:  # noqa: BLE001  a plugin's reader must cost its own file only
+            if path not in self._unreadable:
+                log.error("a transcript's reader failed: %s", type(error).__name__)
+            self._unreadable.add(path)
+            self._close(path)
+            return False
         if not more and seen:
             self._seen[path] = seen
         return more
