@@ -1,5 +1,7 @@
 """Make docs/stream.png: `python docs/screenshot.py [FILE] [--dark] [--width N]`. All of its data is invented."""
 
+# ruff: noqa: INP001 a script, not a module
+
 from __future__ import annotations
 
 import argparse

@@ -12,17 +12,21 @@ import sys
 import threading
 import time
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from datasette.app import Datasette
+from playwright.sync_api import sync_playwright
 
 from vibetea_daemon.store.schema import open_database
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
+    from playwright.sync_api import Browser, Page
+
+CHROMIUM = Path("/usr/bin/chromium")
 DEADLINE = 20.0
 SESSION = "3f0c9b52-7c1e-4b7a-9a52-0d6f3c1e8b11"
 READ = {
@@ -153,3 +157,48 @@ def _running(command: list[str]) -> Iterator[tuple[str, Server]]:
         yield server.address(), server
     finally:
         server.end()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    if not CHROMIUM.exists() and "CI" not in os.environ:
+        pytest.skip("no Chromium here")
+    with sync_playwright() as playwright:
+        launched = playwright.chromium.launch(executable_path=CHROMIUM, args=["--disable-dev-shm-usage"])
+        yield launched
+        launched.close()
+
+
+@pytest.fixture
+def open_page(browser: Browser) -> Iterator[Callable[..., Page]]:
+    """Opens an address in a fresh window. `forgive` names words of console errors that are meant to happen."""
+    wrong: list[str] = []
+    contexts = []
+
+    def opened(address: str, *, forgive: str = "\0", **options: Any) -> Page:
+        context = browser.new_context(**{"timezone_id": "Europe/Berlin", "locale": "en-GB", **options})
+        contexts.append(context)
+        page = context.new_page()
+        page.on("pageerror", lambda error: wrong.append(f"page error: {error}"))
+        page.on(
+            "console",
+            lambda said: (
+                wrong.append(f"console {said.type}: {said.text}")
+                if said.type in {"error", "warning"} and forgive not in said.text
+                else None
+            ),
+        )
+        page.goto(address)
+        return page
+
+    yield opened
+    for context in contexts:
+        context.close()
+    assert wrong == []
+
+
+@pytest.fixture
+def address(empty_db: Events) -> Iterator[str]:
+    """The live page over an empty database."""
+    with served(empty_db.path) as (base, _):
+        yield f"{base}/-/vibetea"

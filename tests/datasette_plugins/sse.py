@@ -34,23 +34,20 @@ class Answer:
     reading: asyncio.Event = field(default_factory=asyncio.Event)
     started: asyncio.Event = field(default_factory=asyncio.Event)
     finished: asyncio.Event = field(default_factory=asyncio.Event)
-    comments: int = 0
 
     async def message(self) -> Message | None:
         """The next message, or None at the stream's end."""
-        while True:
-            head, found, rest = self.body.partition(b"\n\n")
-            if not found:
-                chunk = await asyncio.wait_for(self.chunks.get(), DEADLINE)
-                if not chunk:
+        async with asyncio.timeout(DEADLINE):  # over heartbeats too
+            while True:
+                head, found, rest = self.body.partition(b"\n\n")
+                if found:
+                    self.body = rest
+                    if message := _parsed(head.decode()):
+                        return message
+                elif chunk := await self.chunks.get():
+                    self.body += chunk
+                else:
                     return None
-                self.body += chunk
-                continue
-            self.body = rest
-            message = _parsed(head.decode())
-            if message:
-                return message
-            self.comments += head.startswith(b":")
 
     async def until(self, event: str) -> list[Message]:
         """The messages before the next one of this kind."""

@@ -4,7 +4,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from datasette.app import Datasette
-
 from tests.datasette_plugins.sse import opened
 
 if TYPE_CHECKING:

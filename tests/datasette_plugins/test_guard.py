@@ -4,9 +4,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from datasette.app import Datasette
+from tests.datasette_plugins.sse import opened
 
 from datasette_vibetea import guard
-from tests.datasette_plugins.sse import opened
 
 if TYPE_CHECKING:
     from tests.datasette_plugins.conftest import Events

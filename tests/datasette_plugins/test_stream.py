@@ -10,11 +10,11 @@ import pytest
 from datasette.app import Datasette
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.datasette_plugins.conftest import READ, Events
+from tests.datasette_plugins.sse import DEADLINE, Message, opened
 
 from datasette_vibetea import hub, stream
 from datasette_vibetea.hub import Hub
-from tests.datasette_plugins.conftest import READ, Events
-from tests.datasette_plugins.sse import DEADLINE, Message, opened
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -273,7 +273,8 @@ async def test_only_get(datasette: Datasette, method: str) -> None:
 )
 async def test_a_payload_that_is_no_json_is_null(empty_db: Events, stored: str | bytes, sent: Any) -> None:
     empty_db.connection.execute(
-        "insert into events(id, source, timestamp, type, payload) values ('a', 'b', 'c', 'd', cast(? as text))", [stored]
+        "insert into events(id, source, timestamp, type, payload) values ('a', 'b', 'c', 'd', cast(? as text))",
+        [stored],
     )
     async with opened(Datasette([str(empty_db.path)]).app()) as answer:
         message = await answer.message()

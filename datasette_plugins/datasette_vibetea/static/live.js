@@ -8,7 +8,7 @@ const CONNECTION = {
   connecting: "Connecting",
   live: "Live",
   reconnecting: "Reconnecting",
-  waiting: "Waiting for a database",
+  waiting: "Waiting",
   paused: "Paused while hidden",
 };
 const NOTICES = ["empty", "missing", "ambiguous"];
@@ -23,15 +23,22 @@ function notice(shown) {
   for (const id of NOTICES) document.getElementById(id).hidden = id !== shown;
 }
 
+/** Whether rows can be linked to. A page made before there was a database knows no table, and is made again. */
+function ready() {
+  if (main.dataset.rows) return true;
+  location.reload();
+  return false;
+}
+
 const stream = new Stream(main.dataset.stream, {
   event(event) {
+    if (!ready()) return;
     notice(null);
     list.add(event, live);
     if (live) announcer.event(event);
   },
   live() {
-    // the page was made before there was a database, so it knows no table to link to
-    if (!main.dataset.rows) return location.reload();
+    if (!ready()) return;
     live = true;
     notice(list.size ? null : "empty");
   },

@@ -62,7 +62,6 @@ export class Stream {
   }
 
   #take(event) {
-    if (this.#cursor !== null && event.seq <= this.#cursor) return;
     this.#cursor = event.seq;
     this.#on.event(event);
   }

@@ -44,12 +44,12 @@ const TYPES = {
       ? words("stop", "plain", "Session ended", human(payload.reason))
       : words("play", "good", "Session started", payload.how === "startup" ? "" : human(payload.how)),
   activity: (event, payload) => {
-    const [icon, tone, what] = ACTIVITIES[text(event.state)] ?? ["dot", "quiet", human(event.state) || "Activity"];
+    const [icon, tone, what] = own(ACTIVITIES, event.state) ?? ["dot", "quiet", human(event.state) || "Activity"];
     return words(icon, tone, what, [text(payload.fromModel), text(payload.toModel)].filter(Boolean).join(" to "));
   },
   tool,
   agent: (event) => {
-    const [icon, tone, what] = STATES[text(event.state)] ?? ["dot", "plain", human(event.state) || "Agent"];
+    const [icon, tone, what] = own(STATES, event.state) ?? ["dot", "plain", human(event.state) || "Agent"];
     return words(icon, tone, what);
   },
   summary: (event, payload) => words("page", "quiet", "Summary", text(payload.summary)),
@@ -85,8 +85,8 @@ const OUTCOMES = {
 
 export function describe(event) {
   const payload = event.payload !== null && typeof event.payload === "object" ? event.payload : {};
-  const known = Object.hasOwn(TYPES, text(event.type)) ? TYPES[event.type] : () => words("dot", "plain", human(event.type) || "Event");
-  return known(event, payload);
+  const say = own(TYPES, event.type) ?? (() => words("dot", "plain", human(event.type) || "Event"));
+  return say(event, payload);
 }
 
 /** A value as one short line of text; "" if it is none. */
@@ -97,15 +97,20 @@ export function text(value) {
 
 function tool(event, payload) {
   const name = text(event.tool) || "Tool";
-  const icon = Object.hasOwn(TOOL_ICONS, name) ? TOOL_ICONS[name] : "wrench";
+  const icon = own(TOOL_ICONS, name) ?? "wrench";
   const context = text(payload.context);
   if (event.status === "started") return words(icon, "quiet", name, context || "started");
-  const [tone, outcome] = OUTCOMES[text(event.outcome)] ?? ["plain", ""];
+  const [tone, outcome] = own(OUTCOMES, event.outcome) ?? ["plain", ""];
   return words(icon, tone, [name, outcome].filter(Boolean).join(" "), context, duration(event.duration_ms));
 }
 
 function words(icon, tone, what, detail = "", note = "") {
   return { icon, tone, what, detail, note };
+}
+
+// "constructor" is a word like any other, and no entry
+function own(table, word) {
+  return typeof word === "string" && Object.hasOwn(table, word) ? table[word] : undefined;
 }
 
 function human(value) {
