@@ -39,7 +39,7 @@ MAX_VALUE_BYTES: Final = 1_000_000
 
 _PAGE: Final = f"select {', '.join(COLUMNS)} from {TABLE} where seq > ? order by seq limit {PAGE_ROWS}"
 _NEWEST: Final = f"select coalesce(max(seq), 0) from {TABLE}"
-_BEFORE: Final = f"select coalesce(min(seq) - 1, 0) from (select seq from {TABLE} order by seq desc limit ?)"
+_LATEST: Final = f"select {', '.join(COLUMNS)} from {TABLE} where seq <= ? order by timestamp desc, seq desc limit ?"
 
 
 class NoDatabase(Exception):
@@ -115,9 +115,12 @@ class Reader:
         """The highest seq, 0 in an empty table."""
         return int(self._rows(_NEWEST)[0][0])
 
-    def before_newest(self, count: int) -> int:
-        """The seq after which the newest `count` events lie."""
-        return int(self._rows(_BEFORE, count)[0][0])
+    def latest(self, count: int, newest: int) -> list[Frame]:
+        """The latest `count` events by their own time, which is not the order in which old ones are imported.
+
+        Oldest first; the place of each in the stream is `newest`, after which the reader goes on.
+        """
+        return [_frame(row, newest) for row in reversed(self._rows(_LATEST, newest, count))]
 
     def close(self) -> None:
         """Give the file back, after whatever another thread still reads."""
@@ -166,11 +169,12 @@ def _is_events(connection: sqlite3.Connection) -> bool:
     return any(row[1] == "seq" for row in connection.execute(f"pragma table_info({TABLE})"))
 
 
-def _frame(row: tuple[Any, ...]) -> Frame:
+def _frame(row: tuple[Any, ...], place: int | None = None) -> Frame:
     event = dict(zip(COLUMNS, row, strict=True))
     event["payload"] = _payload(event["payload"])
     # ASCII with escapes: no byte of a value can end a line of the stream
-    return Frame(event["seq"], f"id: {event['seq']}\ndata: {json.dumps(event, separators=(',', ':'))}\n\n".encode())
+    seq = place or event["seq"]
+    return Frame(seq, f"id: {seq}\ndata: {json.dumps(event, separators=(',', ':'))}\n\n".encode())
 
 
 def _payload(text: str) -> Any:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-POLL_SECONDS: Final = 0.1
+POLL_SECONDS: Final = 0.05
 QUEUED_BATCHES: Final = 50
 RESET: Final = b"id:\nevent: reset\ndata: {}\n\n"
 """Tells a reader to begin anew; the empty id makes it forget its own."""

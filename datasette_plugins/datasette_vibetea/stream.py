@@ -42,8 +42,8 @@ _START: Final = {
 def view(datasette: Any) -> Callable[..., Awaitable[Response | None]]:
     """The view of one Datasette application, with a hub for each database file it comes to read.
 
-    The header Last-Event-ID, or else `?since=`, names the seq to resume after; without either the newest
-    FIRST_EVENTS events come first.
+    The header Last-Event-ID, or else `?since=`, names the seq to resume after; without either the latest
+    FIRST_EVENTS events by their own time come first.
     """
     hubs: dict[Path, Hub] = {}
 
@@ -117,9 +117,15 @@ async def _chunks(hub: Hub, path: Path, since: int | None) -> AsyncGenerator[byt
 async def _past(client: Client, path: Path, since: int | None) -> AsyncGenerator[Batch]:
     """What is committed already, on a connection of its own: a long past holds nobody else up."""
     with await asyncio.to_thread(database.Reader, path) as reader:
-        if since is not None and since > await asyncio.to_thread(reader.newest):
+        newest = await asyncio.to_thread(reader.newest)
+        if since is None:
+            seq = newest
+            if latest := await asyncio.to_thread(reader.latest, FIRST_EVENTS, newest):
+                yield latest
+        elif since > newest:
             raise database.Replaced
-        seq = await asyncio.to_thread(reader.before_newest, FIRST_EVENTS) if since is None else since
+        else:
+            seq = since
         more = True
         while more and not client.ended:
             batch = await asyncio.to_thread(reader.page, seq)

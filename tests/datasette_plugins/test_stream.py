@@ -37,14 +37,18 @@ async def test_the_newest_events_come_first_and_then_each_new_one(empty_db: Even
         assert await answer.seqs(3) == [251, 252, 253]
 
 
+THEN = "2026-03-12T14:32:07.123Z"
+
+
 async def test_a_message_is_the_row_with_its_payload_parsed(datasette: Datasette, full_db: Events) -> None:
-    (seq,) = full_db.add(id="evt_mine", agent_id="a1", model="claude-opus-4-6", state="working")
+    (seq,) = full_db.add(id="evt_mine", timestamp=THEN, agent_id="a1", model="claude-opus-4-6", state="working")
     async with opened(datasette.app(), f"since={seq - 1}") as answer:
         message = await answer.message()
         assert message == Message(
             id=str(seq),
             data={
                 **READ,
+                "timestamp": THEN,
                 "seq": seq,
                 "id": "evt_mine",
                 "agent_id": "a1",
@@ -100,7 +104,7 @@ async def test_no_gap_and_no_double_for_any_reader_who_joins_while_events_are_wr
     def write() -> None:
         connection = sqlite3.connect(empty_db.path, isolation_level=None, timeout=10)
         for number in range(total):
-            row = {**READ, "payload": "{}", "id": f"evt_{number}"}
+            row = {**READ, "timestamp": THEN, "payload": "{}", "id": f"evt_{number}"}
             connection.execute(
                 f"insert into events({', '.join(row)}) values ({', '.join('?' * len(row))})", list(row.values())
             )
@@ -297,3 +301,14 @@ async def test_no_value_can_break_out_of_its_message(empty_db: Events, name: str
         (message,) = await answer.until("live")
         assert (message.id, message.event) == (str(seq), "message")
         assert (message.data["project"], message.data["payload"]) == (name, payload)
+
+
+async def test_the_first_ones_are_the_latest_by_their_own_time(empty_db: Events) -> None:
+    """1. Old events are imported after a new one. Result: a new reader sees the new one last, and resumes after all."""
+    (today,) = empty_db.add()
+    old = empty_db.add(stream.FIRST_EVENTS, timestamp=THEN)
+    async with opened(Datasette([str(empty_db.path)]).app()) as answer:
+        first = [await answer.message() for _ in range(stream.FIRST_EVENTS)]
+        assert first[-1].data["seq"] == today
+        assert {message.data["seq"] for message in first[:-1]} == set(old[1:])
+        assert {message.id for message in first} == {str(old[-1])}

@@ -1,4 +1,4 @@
-"""The real client and the scripted model, once for all tests."""
+"""The real client and the scripted model, once for all tests, and the browser the page's own tests have."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -6,6 +6,9 @@ from pathlib import Path
 import pytest
 from tests.claude_code.client import executable
 from tests.claude_code.model import ModelServer
+from tests.datasette_plugins.conftest import browser, open_page
+
+__all__ = ["browser", "claude", "model", "open_page"]
 
 
 @pytest.fixture(scope="session")

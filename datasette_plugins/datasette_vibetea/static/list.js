@@ -1,7 +1,9 @@
-// The list of events, newest at the top. It never moves under a reader who has scrolled down or walks it by keyboard:
+// The list of events by their own time, newest at the top: old ones that are imported find their place, or none if the
+// list is full of newer ones. It never moves under a reader who has scrolled down or walks it by keyboard:
 // what is new waits behind a button.
 
-import { row, label } from "./row.js";
+import { label, row } from "./row.js";
+import { text } from "./words.js";
 
 const MOST_ROWS = 500;
 const AT_TOP = 8;
@@ -33,10 +35,10 @@ export class EventList {
     return this.#list.childElementCount + this.#waiting.length;
   }
 
-  add(event, live) {
-    this.#waiting.push({ event, live });
-    this.#count += 1;
-    if (this.#waiting.length > 2 * MOST_ROWS) this.#waiting = this.#waiting.slice(-MOST_ROWS);
+  add(event, news) {
+    this.#waiting.push({ event, news });
+    this.#count += news ? 1 : 0;
+    if (this.#waiting.length > 2 * MOST_ROWS) this.#waiting = this.#waiting.sort(byTime).slice(-MOST_ROWS);
     this.#schedule();
   }
 
@@ -67,17 +69,26 @@ export class EventList {
     }
     this.#button.hidden = true;
     if (!this.#waiting.length) return;
-    const fragment = document.createDocumentFragment();
-    for (const { event, live } of this.#waiting.slice(-MOST_ROWS).reverse()) {
-      this.#sources.add(event.source);
-      fragment.append(row(event, this.#rows, live));
-    }
+    for (const { event, news } of this.#waiting) this.#place(event, news);
     this.#waiting = [];
     this.#count = 0;
-    this.#list.prepend(fragment);
     while (this.#list.childElementCount > MOST_ROWS) this.#list.lastElementChild.remove();
     this.#list.classList.toggle("many-sources", this.#sources.size > 1);
     this.#tabStop(this.#list.querySelector("a"));
+  }
+
+  #place(event, news) {
+    const at = text(event.timestamp);
+    const rows = this.#list.children;
+    if (rows.length >= MOST_ROWS && rows[rows.length - 1].dataset.at > at) return;
+    let [low, high] = [0, rows.length];
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (rows[middle].dataset.at > at) low = middle + 1;
+      else high = middle;
+    }
+    this.#sources.add(event.source);
+    this.#list.insertBefore(row(event, this.#rows, news), rows[low] ?? null);
   }
 
   #toTop() {
@@ -107,4 +118,8 @@ export class EventList {
     this.#day = today;
     for (const time of this.#list.querySelectorAll("time")) time.textContent = label(new Date(time.dateTime));
   }
+}
+
+function byTime(one, other) {
+  return text(one.event.timestamp) < text(other.event.timestamp) ? -1 : 1;
 }

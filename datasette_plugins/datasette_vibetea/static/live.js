@@ -11,6 +11,7 @@ const CONNECTION = {
   waiting: "Waiting",
   paused: "Paused while hidden",
 };
+const JUST_NOW = 300_000; // an imported event of last week is no news
 const NOTICES = ["empty", "missing", "ambiguous"];
 
 const main = document.getElementById("live");
@@ -34,8 +35,9 @@ const stream = new Stream(main.dataset.stream, {
   event(event) {
     if (!ready()) return;
     notice(null);
-    list.add(event, live);
-    if (live) announcer.event(event);
+    const news = live && Date.now() - Date.parse(event.timestamp) < JUST_NOW;
+    list.add(event, news);
+    if (news) announcer.event(event);
   },
   live() {
     if (!ready()) return;

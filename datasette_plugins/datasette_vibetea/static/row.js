@@ -16,7 +16,7 @@ export function label(date) {
   return (date.toDateString() === new Date().toDateString() ? CLOCK : DAY).format(date);
 }
 
-export function row(event, rows, live) {
+export function row(event, rows, news) {
   const words = describe(event);
   const link = element("a", "row");
   link.href = `${rows}/${event.seq}`;
@@ -30,8 +30,9 @@ export function row(event, rows, live) {
   const source = element("bdi", "source", text(event.source));
   const parts = [moment(event), session(event), project, icon(words.icon), what, note, source];
   link.append(...parts.flatMap((part) => [part, " "]));
-  const item = element("li", `tone-${words.tone}${live ? " just-now" : ""}`);
+  const item = element("li", `tone-${words.tone}${news ? " just-now" : ""}`);
   item.dataset.seq = event.seq;
+  item.dataset.at = text(event.timestamp);
   item.append(link);
   return item;
 }

@@ -40,7 +40,10 @@ export class Stream {
     const address = this.#cursor === null ? this.#address : `${this.#address}?since=${this.#cursor}`;
     const source = new EventSource(address);
     this.#source = source;
-    source.addEventListener("message", ({ data }) => this.#take(JSON.parse(data)));
+    source.addEventListener("message", ({ data, lastEventId }) => {
+      this.#cursor = lastEventId; // the seq, but for the first ones: those are the latest by time
+      this.#on.event(JSON.parse(data));
+    });
     source.addEventListener("live", () => {
       this.#wait = 1000;
       this.#absent = false;
@@ -59,11 +62,6 @@ export class Stream {
       this.#on.absent(JSON.parse(data).state);
     });
     source.addEventListener("error", () => this.#failed(source));
-  }
-
-  #take(event) {
-    this.#cursor = event.seq;
-    this.#on.event(event);
   }
 
   #failed(source) {
