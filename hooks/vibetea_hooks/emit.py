@@ -15,7 +15,7 @@ import time
 STAMP = time.time_ns()
 ACK = b"\x06"
 PATIENCE = 0.150  # seconds for connecting, sending and the answer together
-LIFETIME = 1.0  # seconds for everything, a standard input that never ends included
+INPUT_PATIENCE = 1.0  # seconds for a standard input that never ends
 SOCKET_PAYLOAD = 16 << 20  # bytes; a larger payload goes out as an empty one, to be counted
 INBOX_PAYLOAD = 1 << 20  # bytes; likewise
 INBOX_FILES = 10_000
@@ -88,7 +88,7 @@ def spool(inbox: bytes, frame: bytes) -> None:
 def main() -> None:
     """Deliver or spool; raises what went wrong."""
     _signal.signal(_signal.SIGALRM, lambda *_: posix._exit(0))  # noqa: SLF001
-    _signal.setitimer(_signal.ITIMER_REAL, LIFETIME)
+    _signal.setitimer(_signal.ITIMER_REAL, INPUT_PATIENCE)
     posix.umask(0o077)
     home = __file__.rpartition("/")[0].encode(sys.getfilesystemencoding(), "surrogateescape")
     state = posix.stat(home)
