@@ -25,7 +25,7 @@ class BadInput(Exception):
         self.reason = reason
 
 
-@dataclass(slots=True, frozen=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)  # not frozen: an import makes a million, and freezing doubles the price
 class Act:
     """One act. The `str` fields without a closed type are raw: only the sanitiser may turn them into output.
 

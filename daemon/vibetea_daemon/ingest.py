@@ -41,7 +41,8 @@ class Ingest:
             try:
                 event = sanitise(act, self._rules)
                 events.append(event)
-                if "other" in {getattr(event.payload, "tool", None), getattr(event.payload, "kind", None)}:
+                told = event.payload.__dict__
+                if "other" in {told.get("tool"), told.get("kind")}:
                     counts[f"{act.type}_unknown"] += 1  # it passes, but without its name
             except BadInput as bad:
                 counts[f"act_{bad.reason}"] += 1

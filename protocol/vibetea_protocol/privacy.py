@@ -8,6 +8,7 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import lru_cache
 from pathlib import PurePosixPath
 from typing import Final
 from uuid import UUID
@@ -61,21 +62,17 @@ class Rules:
 
     def session(self, raw: str) -> str:
         """The session's UUID in lower-case hyphenated form; at `strict`, or if it is none, a keyed one."""
-        if not self.strict:
-            try:
-                return str(UUID(raw))
-            except ValueError:
-                pass
-        return str(UUID(bytes=keyed_hash(self.key, "session", raw), version=5))
+        known = None if self.strict else _uuid(raw)
+        return known or str(UUID(bytes=keyed_hash(self.key, "session", raw), version=5))
 
     def project(self, cwd: str) -> str:
         """The last component of the working directory; a keyed alias at `strict` or if it is no plain name."""
-        directory = PurePosixPath(fold_worktree(cwd))
-        if directory == PurePosixPath(self.home):
+        name, is_home = _project(cwd, self.home)
+        if is_home:
             return "home"
-        if self.strict or not self._may_be_shown(directory.name):
-            return "p-" + keyed_hash(self.key, "project", directory.name).hex()[:8]
-        return directory.name
+        if self.strict or not self._may_be_shown(name):
+            return "p-" + keyed_hash(self.key, "project", name).hex()[:8]
+        return name
 
     def tool(self, raw: str) -> str:
         """Built-ins by name; an MCP tool by name at `standard` if it is plain, else `mcp`; the rest `other`."""
@@ -87,7 +84,7 @@ class Rules:
 
     def basename(self, path: str) -> str | None:
         """A file's name if it is plain and its extension allowed, else `[filtered]`; at `strict` its language."""
-        name = PurePosixPath(path.replace("\\", "/")).name
+        name = path.replace("\\", "/").rstrip("/").rpartition("/")[2]
         extension = name.rpartition(".")[2].lower() if "." in name else ""
         if self.strict:
             return v.LANGUAGES.get(extension)
@@ -125,15 +122,30 @@ class Rules:
         """RFC 3339, UTC, milliseconds; at `strict` whole seconds. Raises OverflowError, OSError or ValueError."""
         moment = datetime.fromtimestamp(nanoseconds // 1_000_000_000, UTC)
         millis = 0 if self.strict else nanoseconds // 1_000_000 % 1000
-        return f"{moment:%Y-%m-%dT%H:%M:%S}.{millis:03d}Z"
+        return f"{moment.isoformat()[:19]}.{millis:03d}Z"
 
     def _may_be_shown(self, name: str) -> bool:
-        return is_plain(name) and name != PurePosixPath(self.home).name
+        return is_plain(name) and name != self.home.rstrip("/").rpartition("/")[2]
 
 
 def is_plain(name: str) -> bool:
     """Whether a name may be shown: narrow characters, 64 at most, and nothing like a credential."""
     return _NAME.match(name) is not None and not _SECRET.search(name) and name not in {".", ".."}
+
+
+@lru_cache(maxsize=1024)
+def _uuid(raw: str) -> str | None:
+    try:
+        return str(UUID(raw))
+    except ValueError:
+        return None
+
+
+@lru_cache(maxsize=1024)
+def _project(cwd: str, home: str) -> tuple[str, bool]:
+    """The name of a working directory, and whether it is the home directory, however either is written."""
+    directory = PurePosixPath(fold_worktree(cwd))
+    return directory.name, directory == PurePosixPath(home)
 
 
 def fold_worktree(cwd: str) -> str:

@@ -26,8 +26,14 @@ KNOWN: Final = TOLD | frozenset(
 """Line types of the recorded client; another one is counted, and nothing else is done with it."""
 
 
+class AnyLine(msgspec.Struct):
+    """The one field that every line has."""
+
+    type: str
+
+
 class Line(msgspec.Struct):
-    """The named fields of every line."""
+    """The named fields of the lines that something is told of."""
 
     type: str
     timestamp: msgspec.Raw = ABSENT
@@ -96,6 +102,7 @@ class Usage(msgspec.Struct):
     cache_creation_input_tokens: msgspec.Raw = ABSENT
 
 
+_any_line: Final = msgspec.json.Decoder(AnyLine)
 _line: Final = msgspec.json.Decoder(Line)
 _message: Final = msgspec.json.Decoder(Message)
 _blocks: Final = msgspec.json.Decoder(list[Block])
@@ -151,9 +158,14 @@ def category_of(line: Line) -> ErrorCategory:
     return "server_error" if status >= 500 else "invalid_request" if status >= 400 else "unknown"
 
 
-def line_of(raw: bytes) -> Line:
-    """The line. Raises BadInput."""
-    return fields.document(_line, raw)
+def line_of(raw: bytes) -> Line | None:
+    """The line, or None if nothing is told of its type. Raises BadInput."""
+    kind = fields.document(_any_line, raw).type
+    if kind in TOLD:
+        return fields.decode(_line, raw)
+    if kind not in KNOWN:
+        raise BadInput("unknown_line")
+    return None
 
 
 def message_of(line: Line) -> Message:

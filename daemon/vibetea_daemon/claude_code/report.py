@@ -24,7 +24,7 @@ FILE_TOOLS: Final = {
 """Tools that touch one file, and the input that names it."""
 
 
-@dataclass(slots=True, frozen=True)
+@dataclass(slots=True)
 class Report:
     """Who reports: a session, where and when (nanoseconds), and the subagent if it is one."""
 

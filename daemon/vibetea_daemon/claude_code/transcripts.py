@@ -4,13 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from vibetea_daemon.acts import Act, BadInput
+from vibetea_daemon.acts import Act
 from vibetea_daemon.claude_code import fields
 from vibetea_daemon.claude_code.fields import text
 from vibetea_daemon.claude_code.hooks import MACHINE_PROMPT, REFUSED, machine_task
 from vibetea_daemon.claude_code.lines import (
-    KNOWN,
-    TOLD,
     Block,
     Line,
     blocks_of,
@@ -82,9 +80,10 @@ class TranscriptReader:
         """The acts of one line. Raises BadInput."""
         self.resumable = False
         line = line_of(raw)
-        if line.type not in TOLD:
-            if line.type not in KNOWN:
-                raise BadInput("unknown_line")
+        if line is None:
+            return ()
+        queued = queued_prompt_of(line)
+        if line.type == "attachment" and not queued:
             return ()
         at = nanoseconds(text(line.timestamp))
         self._first_at = self._first_at or at
@@ -100,8 +99,7 @@ class TranscriptReader:
             case "user":
                 return self._user(line, where)
             case "attachment":
-                queued = queued_prompt_of(line)
-                return [where.activity("prompt", "prompt", queued)] if queued else ()
+                return [where.activity("prompt", "prompt", queued)]
             case _:
                 return self._queued(line, where)
 

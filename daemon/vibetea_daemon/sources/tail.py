@@ -12,8 +12,9 @@ from typing import Final
 CHUNK: Final = 1024 * 1024
 MAX_LINE: Final = 8 * 1024 * 1024
 """Bytes; a longer line is passed over without being held in memory. The longest seen hold a pasted image."""
-TAIL: Final = 256
-"""Bytes before the position whose hash tells the file from another that has its name or inode."""
+SAMPLE: Final = 512
+"""Bytes at the file's start, and as many before the position, whose hash tells the file from another of its name or
+inode. Lines of one session often end alike; what a file begins with has an id and a time in it."""
 
 
 class NotOurs(Exception):
@@ -103,9 +104,10 @@ class TailedFile:
         self._before = self.hash_before(self.read_to)
 
     def hash_before(self, position: int) -> str:
-        """A hash of the bytes just before a position."""
-        start = max(0, position - TAIL)
-        return blake2b(os.pread(self._descriptor, position - start, start), digest_size=16).hexdigest()
+        """A hash of the file's first bytes and of those just before a position."""
+        size = min(position, SAMPLE)
+        first, last = (os.pread(self._descriptor, size, start) for start in (0, position - size))
+        return blake2b(first + last, digest_size=16).hexdigest()
 
 
 def _open(path: Path) -> int:

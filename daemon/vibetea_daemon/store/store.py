@@ -171,9 +171,10 @@ def wire(row: Sequence[str]) -> bytes:
 
 def _row(event: Event) -> tuple[object, ...]:
     payload = event.payload
-    values = [getattr(payload, column, None) for column in _COLUMNS]
+    told = payload.__dict__
+    values = [told.get(column) for column in _COLUMNS]
     if event.type == "activity":
-        values[_COLUMNS.index("state")] = getattr(payload, "kind", None)
+        values[_COLUMNS.index("state")] = told.get("kind")
     return (
         event.id,
         event.source,

@@ -12,7 +12,7 @@ from vibetea_daemon.store.store import Batch, Store
 
 log = logging.getLogger(__name__)
 
-MAX_BULK: Final = 4
+MAX_BULK: Final = 8
 """Bulk batches that may wait; a source that hands in more is held up until one is written."""
 RETRY: Final = 1.0
 """Seconds until a bulk batch is tried again that could not be written."""
@@ -63,11 +63,11 @@ class Writer:
         while self._wait():
             if urgent := self._take_urgent():
                 self._tell(urgent, self._write(urgent))
-            if bulk := self._first_bulk():
-                written = self._write([bulk])
+            if bulk := self._due_bulk():
+                written = self._write(bulk)
                 if written or self._closing:
-                    self._drop_first_bulk()
-                    self._tell([bulk], written)
+                    self._drop_bulk(len(bulk))
+                    self._tell(bulk, written)
                 else:
                     self._bulk_from = time.monotonic() + RETRY
 
@@ -106,11 +106,12 @@ class Writer:
             self._urgent.clear()
             return group
 
-    def _first_bulk(self) -> Batch | None:
+    def _due_bulk(self) -> list[Batch]:
         with self._changed:
-            return self._bulk[0] if self._bulk and (self._closing or self._bulk_is_due()) else None
+            return list(self._bulk) if self._closing or self._bulk_is_due() else []
 
-    def _drop_first_bulk(self) -> None:
+    def _drop_bulk(self, count: int) -> None:
         with self._changed:
-            self._bulk.popleft()
+            for _ in range(count):
+                self._bulk.popleft()
             self._changed.notify_all()
