@@ -1,7 +1,7 @@
 """Import of a generated 50 MB transcript tree, beside `json.loads` on the same lines.
 
-The tree has 40 000 lines in 200 sessions; line types come in the proportions of recorded sessions, and most bytes are in
-types that nothing is told of. Both sides read from the disk in a fresh process and time their work without its start.
+The tree has 40 000 lines in 200 sessions; line types come in the proportions of recorded sessions, most bytes are in
+types nothing is told of. Both sides read from the disk in a fresh process and time their work without its start.
 """
 
 import json

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
-
 from tests.daemon.world import World
 
 settings.register_profile("vibetea", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -153,8 +153,9 @@ class World:
                 process.popen.kill()
         for process in self.processes:
             assert not self.surprises(process.text), self.surprises(process.text)
-        if self._expected is not None:
-            assert self.ids() == self._expected()
+        if self.database.exists():
+            assert self._expected is None or self.ids() == self._expected()
+            self.check_derived()
 
     def surprises(self, log: str) -> list[str]:
         meant = [re.compile(pattern) for pattern in self.expected_log]
@@ -167,9 +168,7 @@ class World:
         """Send a payload through the real hook script and check that Claude Code would notice nothing."""
         raw = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
         command = [PYTHON, "-I", "-S", str(self.emit)]
-        done = subprocess.run(
-            command, input=raw, env=self.env, capture_output=True, timeout=20, check=False, **options
-        )
+        done = subprocess.run(command, input=raw, env=self.env, capture_output=True, timeout=20, check=False, **options)
         assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
         return done
 
@@ -209,6 +208,16 @@ class World:
     def status(self) -> dict[str, Any]:
         return {name: json.loads(value) for name, value in self.query("select name, value from _status")}
 
+    def check_derived(self) -> None:
+        """What is kept up to date with the events tells the same as they do."""
+        (events,) = self.query("select count(*) from events")[0]
+        assert self.query("select coalesce(sum(n), 0) from activity") == [(events,)]
+        of_sessions = self.query("select session_id, count(*) from events where session_id not null group by 1")
+        assert sorted(self.query("select session_id, events from sessions")) == sorted(of_sessions)
+        used = "select count(*), coalesce(sum(payload ->> 'inputTokens'), 0) from events where type = 'token_usage'"
+        of_usage = "select coalesce(sum(messages), 0), coalesce(sum(input_tokens), 0) from usage"
+        assert self.query(of_usage) == self.query(used)
+
     def inboxed(self) -> list[Path]:
         return sorted(self.inbox.glob("*.frame")) if self.inbox.is_dir() else []
 
@@ -235,9 +244,7 @@ class World:
         self._expected = expected
 
     def expect_counter(self, name: str, n: int = 1) -> None:
-        wait_until(
-            lambda: self.counters().get(name, 0) >= n, lambda: f"{name} never reached {n}: {self.counters()}"
-        )
+        wait_until(lambda: self.counters().get(name, 0) >= n, lambda: f"{name} never reached {n}: {self.counters()}")
 
 
 def _id(key: bytes, natural: tuple[str, ...]) -> str:
