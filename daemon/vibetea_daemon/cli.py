@@ -23,6 +23,19 @@ def run(command: str, function: str, **options: Any) -> None:
         call(Config.load(), **options)
     except ConfigError as error:
         raise Refused(str(error)) from None
+    except BrokenPipeError:  # the reader has seen enough; click knows what to do
+        raise
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        raise click.ClickException(f"{where}{error.strerror or error}") from None
+    except (click.ClickException, click.exceptions.Exit):
+        raise
+    except Exception as error:
+        from vibetea_daemon.store import StoreError
+
+        if isinstance(error, StoreError):
+            raise click.ClickException(str(error)) from None
+        raise
 
 
 class Refused(click.ClickException):
@@ -43,7 +56,7 @@ def main() -> None:
     """
 
 
-@main.command()
+@main.command(short_help="Import, follow, and show it in the browser.")
 @click.option("--demo", is_flag=True, help="Show invented sessions in a throw-away folder; touches nothing of yours.")
 @click.option("--no-open", is_flag=True, help="Do not open a browser.")
 @click.option(
@@ -61,7 +74,7 @@ def up(**options: Any) -> None:
     run("up", "up", **options)
 
 
-@main.command()
+@main.command(short_help="The daemon alone, in the foreground.")
 @click.option(
     "--since", metavar="DAYS", type=click.IntRange(0), help="Import transcripts of so many days.  [default: 30]"
 )
@@ -71,7 +84,7 @@ def daemon(**options: Any) -> None:
     run("daemon", "daemon", **options)
 
 
-@main.command()
+@main.command(short_help="The page alone.")
 @click.option("--no-open", is_flag=True, help="Do not open a browser.")
 @click.option(
     "--port", type=click.IntRange(0, 65535), help="The page's port; 0 takes any.  [default: 8765, or any free]"
@@ -81,7 +94,7 @@ def dashboard(**options: Any) -> None:
     run("dashboard", "dashboard", **options)
 
 
-@main.command("install-hooks")
+@main.command("install-hooks", short_help="Let Claude Code report by itself.")
 @click.option("--scope", type=SCOPES, default="user", show_default=True, help="Which of Claude Code's settings files.")
 @click.option("--settings", type=SETTINGS_FILE, help="A settings file of your choice instead.")
 @click.option("--dry-run", is_flag=True, help="Show the change as a diff and write nothing.")
@@ -93,7 +106,7 @@ def install_hooks(**options: Any) -> None:
     run("hooks", "install", **options)
 
 
-@main.command("uninstall-hooks")
+@main.command("uninstall-hooks", short_help="Take our hooks out again.")
 @click.option("--scope", type=SCOPES, default="user", show_default=True, help="Which of Claude Code's settings files.")
 @click.option("--settings", type=SETTINGS_FILE, help="A settings file of your choice instead.")
 @click.option("--dry-run", is_flag=True, help="Show the change as a diff and write nothing.")
@@ -102,14 +115,20 @@ def uninstall_hooks(**options: Any) -> None:
     run("hooks", "uninstall", **options)
 
 
-@main.command()
+@main.command(short_help="What runs, what was read and what dropped.")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def status(**options: Any) -> None:
     """What runs, what was read, what was dropped and why. Exits 1 when no daemon runs."""
     run("status", "status", **options)
 
 
-@main.command("import")
+@main.command(short_help="What is wrong, and how to mend it.")
+def doctor() -> None:
+    """Look for what is wrong, and say how to mend it. Exits 1 when anything is."""
+    run("doctor", "doctor")
+
+
+@main.command("import", short_help="Import old transcripts.")
 @click.argument("paths", nargs=-1, type=click.Path(exists=True))
 @click.option("--since", metavar="DAYS", type=click.IntRange(0), help="Leave out what is older than so many days.")
 def import_(**options: Any) -> None:
@@ -120,13 +139,13 @@ def import_(**options: Any) -> None:
     run("import_", "import_transcripts", **options)
 
 
-@main.command()
+@main.command(short_help="Make key and database; print who this is.")
 def init() -> None:
     """Make the state folder, the database and the signing key, and print the line that registers it with a relay."""
     run("init", "init")
 
 
-@main.command()
+@main.command(short_help="The exact bytes that leave, or would.")
 @click.option("--limit", "-n", default=20, show_default=True, type=click.IntRange(1), help="How many events.")
 @click.option(
     "--explain", type=click.File("rb"), help="A recorded hook payload or transcript line (- is standard input)."
@@ -139,8 +158,8 @@ def audit(**options: Any) -> None:
     run("audit", "audit", **options)
 
 
-@main.command()
+@main.command(short_help="What is loaded, and from where.")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def plugins(**options: Any) -> None:
-    """What is loaded, from where, and which hooks it has."""
+    """What is loaded, from where, and which hooks it has. Exits 1 when something could not be loaded."""
     run("plugins", "plugins", **options)

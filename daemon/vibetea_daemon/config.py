@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 SOURCE_CHARACTERS: Final = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-")
 LEVELS: Final = ("standard", "strict")
@@ -16,8 +16,25 @@ MAX_SOCKET_PATH: Final = 100
 """Bytes; the kernel's limit is 107 on Linux and 103 on macOS."""
 
 
+FILE_KEYS: Final[Mapping[str, tuple[type, ...]]] = {
+    "claude_dir": (str,),
+    "source_id": (str,),
+    "privacy": (str,),
+    "basename_allowlist": (str, list),
+    "plugins": (list,),
+}
+"""What `config.toml` may hold; a list is one of strings."""
+
+
 class ConfigError(Exception):
     """A setting that cannot be used; the text names it and says what it should be. Exit code 78."""
+
+
+class Setting(NamedTuple):
+    """A value, and the name to blame for it."""
+
+    name: str
+    value: object
 
 
 @dataclass(frozen=True)
@@ -50,19 +67,26 @@ class Config:
         """
         user_home = environ.get("HOME") or _home_of_user()
         home = _folder(environ.get("VIBETEA_HOME"), user_home, ".vibetea")
-        file = _read_toml(home / "config.toml")
-        privacy = str(environ.get("VIBETEA_PRIVACY") or file.get("privacy") or "standard")
-        if privacy not in LEVELS:
-            raise ConfigError(f"VIBETEA_PRIVACY is {privacy!r}; it must be one of: {', '.join(LEVELS)}")
+        toml = home / "config.toml"
+        file = _read_toml(toml)
+
+        def setting(key: str) -> Setting:
+            name = f"VIBETEA_{key.upper()}"
+            return Setting(name, environ[name]) if environ.get(name) else Setting(f"{key} in {toml}", file.get(key))
+
+        privacy = setting("privacy")
+        if privacy.value and privacy.value not in LEVELS:
+            raise ConfigError(f"{privacy.name} is {privacy.value!r}; it must be one of: {', '.join(LEVELS)}")
+        level = str(privacy.value or "standard")
         override = environ.get("VIBETEA_SOCKET")
         return cls(
             home=home,
-            claude_dir=_folder(environ.get("VIBETEA_CLAUDE_DIR") or file.get("claude_dir"), user_home, ".claude"),
+            claude_dir=_folder(setting("claude_dir").value, user_home, ".claude"),
             user_home=user_home,
-            source=_source(environ.get("VIBETEA_SOURCE_ID") or file.get("source_id"), privacy),
-            privacy=privacy,
+            source=_source(setting("source_id"), level),
+            privacy=level,
             extensions=_extensions(environ.get("VIBETEA_BASENAME_ALLOWLIST", file.get("basename_allowlist"))),
-            plugins=_plugins(file.get("plugins", [])),
+            plugins=tuple(file.get("plugins", ())),
             socket_override=Path(override) if override else None,
             since=time.time_ns() - IMPORT_DAYS * 86_400_000_000_000,
         )
@@ -100,7 +124,7 @@ class Config:
 
 
 def make_private_folder(path: Path) -> None:
-    """Make a folder only its owner can look into. Raises ConfigError."""
+    """Make the state folder, or one of ours in it, so that only its owner can look into it. Raises ConfigError."""
     try:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
         found = path.stat()
@@ -112,6 +136,22 @@ def make_private_folder(path: Path) -> None:
         raise ConfigError(
             f"{path} cannot be used ({error.strerror}); set VIBETEA_HOME to a folder you can write"
         ) from None
+
+
+def check_private_folder(path: Path) -> None:
+    """See that nobody else can put a socket of theirs in this folder; it is made if only itself is missing.
+
+    Nothing is changed in a folder that is there already. Raises ConfigError.
+    """
+    try:
+        path.mkdir(mode=0o700, exist_ok=True)
+        found = path.stat()
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be used ({error.strerror}); set VIBETEA_SOCKET to another path") from None
+    if found.st_uid != os.geteuid() or stat.S_IMODE(found.st_mode) & 0o022:
+        raise ConfigError(
+            f"others can write to {path}; set VIBETEA_SOCKET to a path in a folder that is yours alone, or unset it"
+        )
 
 
 def _home_of_user() -> str:
@@ -128,21 +168,37 @@ def _folder(value: object, user_home: str, default: str) -> Path:
 
 
 def _read_toml(path: Path) -> dict[str, Any]:
+    """What the file holds, its keys and types checked. Raises ConfigError."""
     if not path.exists():
         return {}
     import tomllib
 
     try:
-        return tomllib.loads(path.read_text())
+        found = tomllib.loads(path.read_text())
     except (OSError, ValueError) as error:
-        raise ConfigError(f"{path.name} cannot be read: {error}") from None
+        raise ConfigError(f"{path} cannot be read: {error}") from None
+    for key, value in found.items():
+        if key not in FILE_KEYS:
+            raise ConfigError(f"{path}: there is no setting {key!r}; {_advice(key)}")
+        types = FILE_KEYS[key]
+        if not isinstance(value, types) or (isinstance(value, list) and not all(isinstance(v, str) for v in value)):
+            wanted = " or ".join("a list of strings" if kind is list else "a string" for kind in types)
+            raise ConfigError(f"{path}: {key} must be {wanted}, not {value!r}")
+    return found
 
 
-def _source(value: object, privacy: str) -> str:
-    if value:
-        name = str(value)
+def _advice(key: str) -> str:
+    from difflib import get_close_matches
+
+    close = get_close_matches(key.lower().removeprefix("vibetea_"), FILE_KEYS, n=1)
+    return f"did you mean {close[0]}?" if close else f"there are: {', '.join(FILE_KEYS)}"
+
+
+def _source(setting: Setting, privacy: str) -> str:
+    if setting.value:
+        name = str(setting.value)
         if len(name) > 64 or not SOURCE_CHARACTERS.issuperset(name):
-            raise ConfigError(f"VIBETEA_SOURCE_ID is {name!r}; it must be 1 to 64 of A-Z a-z 0-9 . _ -")
+            raise ConfigError(f"{setting.name} is {name!r}; it must be 1 to 64 of A-Z a-z 0-9 . _ -")
         return name
     if privacy == "strict":
         return "this-machine"
@@ -155,9 +211,3 @@ def _extensions(value: object) -> frozenset[str] | None:
         return None
     words = value if isinstance(value, list) else str(value).split(",")
     return frozenset(str(word).strip().lstrip(".").lower() for word in words) - {""}
-
-
-def _plugins(value: object) -> tuple[str, ...]:
-    if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
-        raise ConfigError("plugins in config.toml must be a list of module names")
-    return tuple(value)

@@ -7,6 +7,7 @@ import signal
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -67,6 +68,7 @@ class Daemon:
             script.place(self._config.home)  # VibeTea was upgraded since the hooks were installed
         plugins = Plugins(self._config.plugins)
         sources = plugins.sources(self._config)
+        store.forget_status()
         writer = Writer(store)
         writer.start()
         ingest = Ingest(rules(self._config, store), writer, store.offsets())
@@ -183,4 +185,7 @@ def log_to_stderr() -> None:
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)sZ %(levelname)s %(name)s: %(message)s", stream=sys.stderr
     )
-    logging.getLogger("watchdog").setLevel(logging.CRITICAL)  # its warnings name paths, and the rescan mends them
+    # what watchdog complains of names paths, and the rescan mends it
+    logging.getLogger("watchdog").setLevel(logging.CRITICAL)
+    warnings.filterwarnings("ignore", module=r"watchdog\.")
+    threading.excepthook = lambda failed: log.error("a thread failed: %s", failed.exc_type.__name__)

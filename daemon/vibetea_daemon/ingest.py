@@ -73,6 +73,11 @@ class Ingest:
         )
         self._writer.submit_bulk(batch)
 
+    @property
+    def key(self) -> bytes:
+        """What hashes of private bytes are keyed with."""
+        return self._rules.key
+
     def file(self, path: Path) -> str:
         """The name a transcript's offset is stored under; the path itself is private."""
         return keyed_hash(self._rules.key, "file", str(path)).hex()

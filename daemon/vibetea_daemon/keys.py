@@ -16,18 +16,25 @@ def seed(config: Config, environ: Mapping[str, str] = os.environ) -> bytes:
     `VIBETEA_PRIVATE_KEY` (base64) wins; set but bad it is an error, never a reason to fall back on the file.
     `VIBETEA_KEY_PATH` names another folder than the state folder.
     """
+    found = existing(config, environ)
+    return _make(_folder(config, environ)) if found is None else found
+
+
+def existing(config: Config, environ: Mapping[str, str] = os.environ) -> bytes | None:
+    """The seed, if there is one. Raises ConfigError."""
     text = environ.get("VIBETEA_PRIVATE_KEY")
     if text is not None:
         try:
             return decode_key(text)
         except SigningError as error:
             raise ConfigError(f"VIBETEA_PRIVATE_KEY: {error}") from None
-    folder = Path(environ.get("VIBETEA_KEY_PATH") or config.home)
-    private = folder / "key.priv"
+    private = _folder(config, environ) / "key.priv"
     try:
         return _read(private)
     except FileNotFoundError:
-        return _make(folder)
+        return None
+    except OSError as error:
+        raise ConfigError(f"{private} cannot be read: {error.strerror}") from None
 
 
 def registration(config: Config) -> str:
@@ -50,12 +57,28 @@ def _read(private: Path) -> bytes:
 
 
 def _make(folder: Path) -> bytes:
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    """A new seed; of two processes at once the first wins, and both have its key."""
     raw = secrets.token_bytes(SEED_BYTES)
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-    with os.fdopen(os.open(folder / "key.priv", flags, 0o600), "wb") as file:
-        file.write(raw)
-    public = folder / "key.pub"
-    public.write_text(public_key(raw) + "\n")
-    public.chmod(0o644)
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        private, draft = folder / "key.priv", folder / f".key.priv.{os.getpid()}"
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600), "wb") as file:
+            file.write(raw)
+        try:
+            private.hardlink_to(draft)
+        except FileExistsError:
+            return _read(private)
+        finally:
+            draft.unlink()
+        public = folder / "key.pub"
+        public.write_text(public_key(raw) + "\n")
+        public.chmod(0o644)
+    except OSError as error:
+        raise ConfigError(
+            f"{folder} cannot hold the key ({error.strerror}); set VIBETEA_KEY_PATH to another folder"
+        ) from None
     return raw
+
+
+def _folder(config: Config, environ: Mapping[str, str]) -> Path:
+    return Path(environ.get("VIBETEA_KEY_PATH") or config.home)

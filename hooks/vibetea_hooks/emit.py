@@ -42,9 +42,12 @@ def framed(chunks: list[bytes]) -> bytes:
 def delivered(home: bytes, frame: bytes) -> bool:
     """Whether the daemon said that it keeps the frame; any error means no."""
     address = posix.environ.get(b"VIBETEA_SOCKET") or home + b"/vibetea.sock"
-    if len(address) > LONGEST_ADDRESS:
+    try:
+        posix.stat(address)  # no socket, no need to load the module
+    except OSError:
+        address = b""
+    if not 0 < len(address) <= LONGEST_ADDRESS:  # the daemon listens elsewhere, or nowhere
         address = posix.read(posix.open(home + b"/socket-path", posix.O_RDONLY), 1024).strip()
-    posix.stat(address)  # no socket, no need to load the module
 
     import _socket
 
@@ -95,6 +98,7 @@ def main() -> None:
     if posix.isatty(0) or state.st_uid != posix.geteuid() or state.st_mode & 0o022:
         return
     chunks, size = read_input()
+    _signal.setitimer(_signal.ITIMER_REAL, 0)
     if not size:
         return
     frame = framed(chunks)

@@ -21,13 +21,15 @@ _NAME: Final = re.compile(NAME_PATTERN.replace("$", r"\Z"))
 _AGENT_ID: Final = re.compile(r"[a-z0-9]{1,64}\Z")
 _MODEL: Final = re.compile(r"claude-[a-z0-9.-]{1,40}\Z")
 _MCP: Final = re.compile(r"mcp__[A-Za-z0-9._-]{1,59}\Z")
+_HOME: Final = re.compile(r"/(home|Users)/[^/]+\Z|/root\Z")  # another machine's, in imports and containers
 _WORKTREE: Final = re.compile(r"/\.claude/worktrees/[^/]+(?=/|\Z)")
 # An alarm behind the rules, not the rule: a name that looks like a credential is no name.
 _SECRET: Final = re.compile(
-    r"sk-[A-Za-z0-9]|(gh[pousr]|github_pat|glpat|xox[abp])[_-]|AKIA[0-9A-Z]{12}|AIza[0-9A-Za-z_-]{20}"
+    r"(?<![A-Za-z0-9])[sr]k[-_][A-Za-z0-9]|(hf|npm)_[A-Za-z0-9]{16}|(gh[pousr]|github_pat|glpat|xox[abp])[_-]|A[KS]IA[0-9A-Z]{12}|AIza[0-9A-Za-z_-]{20}"
     r"|eyJ[A-Za-z0-9_-]{8,}\.|\d{1,3}(\.\d{1,3}){3}|[0-9a-fA-F]{32}"
 )
-_MAX_COUNT: Final = 2**53 - 1
+_MAX_COUNT: Final = 2**40
+"""More than anybody's tokens or milliseconds, and a sum of many still fits a database."""
 
 
 class Level(StrEnum):
@@ -145,7 +147,8 @@ def _uuid(raw: str) -> str | None:
 def _project(cwd: str, home: str) -> tuple[str, bool]:
     """The name of a working directory, and whether it is the home directory, however either is written."""
     directory = PurePosixPath(fold_worktree(cwd))
-    return directory.name, directory == PurePosixPath(home)
+    is_home = directory == PurePosixPath(home) or _HOME.match(str(directory)) is not None
+    return directory.name, is_home
 
 
 def fold_worktree(cwd: str) -> str:

@@ -11,6 +11,7 @@ from vibetea_daemon.acts import Act
 from vibetea_daemon.claude_code.hooks import acts_of_hook
 from vibetea_daemon.claude_code.transcripts import TranscriptReader
 from vibetea_daemon.hookspecs import hookimpl
+from vibetea_daemon.sources.files import NotOurs, read_ours
 
 SUBAGENT: Final = re.compile(r"agent-([A-Za-z0-9_-]{1,64})\Z")
 MAX_META: Final = 65_536
@@ -48,7 +49,6 @@ def vibetea_transcript_reader(path: Path, at_start: bool) -> TranscriptReader | 
 
 def _agent_type(meta: Path) -> str:
     try:
-        with meta.open("rb") as file:
-            return msgspec.json.decode(file.read(MAX_META), type=SubagentMeta).agent_type
-    except (OSError, msgspec.DecodeError, UnicodeError, RecursionError):
+        return msgspec.json.decode(read_ours(meta, MAX_META), type=SubagentMeta).agent_type
+    except (NotOurs, OSError, msgspec.DecodeError, UnicodeError, RecursionError):
         return ""

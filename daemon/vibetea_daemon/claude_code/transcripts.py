@@ -106,17 +106,19 @@ class TranscriptReader:
     def settle(self, now: int) -> list[Act]:
         """What waited for a line that would have come by now."""
         acts = self._began() if self._waiting and _past(self._waiting[0].at, now) else []
-        asked: set[str] = set()
-        for call in self._calls.values():
-            # a later call of the same message is refused, or begun, only after the earlier ones have ended
-            if call.start and call.message not in asked and _past(max(call.start[0].at, self._result_at), now):
+        for call in self._unbegun():
+            if _past(max(call.start[0].at, self._result_at), now):
                 acts += call.started()
-            asked.add(call.message)
         return acts
 
     def unsettled(self) -> bool:
         """Whether anything waits."""
-        return bool(self._waiting) or any(call.start for call in self._calls.values())
+        return bool(self._waiting or self._unbegun())
+
+    def _unbegun(self) -> list[OpenCall]:
+        """The first open call of each message, if it was not told yet: later ones begin when it has ended."""
+        first = {call.message: call for call in reversed(self._calls.values())}
+        return [call for call in first.values() if call.start]
 
     def _starts(self) -> list[Act]:
         return [act for call in self._calls.values() for act in call.started()]
@@ -138,16 +140,18 @@ class TranscriptReader:
         elif self._waiting and not self._copied:
             acts += self._began()
         if bytes(line.api_error) == b"true":
-            return acts if copied else [*acts, where.failed(category_of(line), self._prompt)]
+            return acts if copied else [*acts, where.failed(category_of(line), self._prompt or text(line.uuid))]
         message = message_of(line)
-        message_id, model = text(message.id), text(message.model)
+        message_id, model = text(message.id) or text(line.uuid), text(message.model)
         for block in blocks_of(message):
             if text(block.type) == "tool_use":
                 self._call(block, where, message_id)
         if model and model != "<synthetic>":
             acts.append(where.used(message_id, model, tokens_of(message)))
         if text(message.stop_reason) == "end_turn" and not copied:
-            acts.append(where.finished() if self.agent else where.state("waiting_input", "done", self._prompt))
+            acts.append(
+                where.finished() if self.agent else where.state("waiting_input", "done", self._prompt or message_id)
+            )
         return acts
 
     def _call(self, block: Block, where: Report, message: str) -> None:
@@ -176,7 +180,7 @@ class TranscriptReader:
 
     def _said(self, line: Line, where: Report, content: str) -> Sequence[Act]:
         """What stands for a person, who may have typed it, or pressed a key."""
-        prompt = text(line.prompt)
+        prompt = text(line.prompt) or text(line.uuid)  # older clients gave prompts no id
         if text(line.interrupted) or content.startswith(INTERRUPTED):
             return self._interrupted(line, where)
         if self.agent:  # what a subagent is told was written by a model
@@ -185,17 +189,19 @@ class TranscriptReader:
         command = content.partition(COMMAND)[2].partition("<")[0]
         if content.startswith(COMMAND):
             how: SessionHow = "clear" if command == "/clear" else "startup"
-            return self._told([where.skill_invoked(command, prompt or text(line.uuid))], how)
-        if not prompt or content.startswith("<local-command-") or where.at < self._first_at:
+            return self._told([where.skill_invoked(command, prompt)], how)
+        if not prompt or content.startswith(("<local-command-", "<bash-std")) or where.at < self._first_at:
             return ()
         self._prompt = prompt
-        self.resumable = not self._calls
         if content.startswith(MACHINE_PROMPT):  # told when it was queued
+            self.resumable = not (self._calls or self.at_start)
             return ()
         acts = where.prompted(prompt)
         if content.startswith(TYPED_COMMAND):
             acts.append(where.skill_invoked(command, prompt))
-        return self._told(acts, "startup")
+        acts = self._told(acts, "startup")
+        self.resumable = not (self._calls or self.at_start)
+        return acts
 
     def _told(self, acts: list[Act], how: SessionHow) -> list[Act]:
         """At the start of a file, wait for the answer: it tells a copy made by a fork from what was typed here."""

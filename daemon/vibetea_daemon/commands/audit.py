@@ -3,10 +3,12 @@
 import contextlib
 import copy
 import json
+import re
 import sqlite3
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator
-from pathlib import Path
+from pathlib import PurePosixPath
 from typing import Any, BinaryIO, Final
 
 import click
@@ -14,14 +16,30 @@ import click
 from vibetea_daemon.acts import Act, BadInput
 from vibetea_daemon.claude_code.hooks import acts_of_hook
 from vibetea_daemon.claude_code.transcripts import TranscriptReader
+from vibetea_daemon.commands.status import open_read_only
 from vibetea_daemon.config import Config
 from vibetea_daemon.daemon import rules
 from vibetea_daemon.sanitise import sanitise
 from vibetea_daemon.store import Store, wire
 from vibetea_protocol import Rules
 
-REPLACEMENTS: Final = ("0b5e7a52-7b1f-4a2c-9d53-7f2f1c3f8f10", "/other/place/file.py", "other", 7, 0, True, False, None)
-"""What a value is exchanged for, to see whether anything comes out differently."""
+REPLACEMENTS: Final = (
+    "0b5e7a52-7b1f-4a2c-9d53-7f2f1c3f8f10",
+    "/other/place/file.py",
+    "other",
+    "2001-02-03T04:05:06.789Z",
+    "<task-notification><task-id>x</task-id>",
+    "<tool_use_error>x",
+    "<command-name>/clear</command-name>",
+    "<command-message>x</command-message>\n<command-name>/x</command-name>",
+    "[Request interrupted by user]",
+    7,
+    0,
+    True,
+    False,
+    None,
+)
+"""What a value is exchanged for, to see whether anything comes out differently; some decide by how they begin."""
 
 Document = dict[str, Any]
 Outputs = dict[str, object]
@@ -30,58 +48,107 @@ Outputs = dict[str, object]
 def audit(config: Config, *, limit: int, explain: BinaryIO | None) -> None:
     """Print recent bytes, or explain one payload."""
     if explain is None:
-        for line in recent(config.database, limit):
-            click.echo(line)
+        _recent(config, limit)
         return
+    document = _document(explain.read())
     config.make_home()
     store = Store(config.database)
     try:
-        _explain(explain.read(), rules(config, store))
+        _explain(document, rules(config, store))
+    except RecursionError:
+        raise click.ClickException("nested too deep to explain") from None
     finally:
         store.close()
 
 
-def recent(database: Path, limit: int) -> Iterator[bytes]:
-    """The wire bytes of the latest events, oldest first. Raises ClickException without a database."""
+def recorded_at_standard(db: sqlite3.Connection) -> int:
+    """How many events tell more than `strict` would: by their milliseconds, or a project's name."""
+    row = db.execute(
+        """
+        select count(*) from events where timestamp not like '%.000Z'
+            or (project != 'home' and project not glob 'p-[0-9a-f][0-9a-f][0-9a-f][0-9a-f]*')
+        """
+    ).fetchone()
+    return int(row[0])
+
+
+def _recent(config: Config, limit: int) -> None:
+    """Print the wire bytes of the latest events, oldest first. Raises ClickException without a database."""
+    if not config.database.exists():
+        raise click.ClickException("there is no database yet; `vibetea up` makes one")
     try:
-        with contextlib.closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as db:
+        with contextlib.closing(open_read_only(config)) as db:
             rows = db.execute(
                 "select id, source, timestamp, type, payload from events order by seq desc limit ?", (limit,)
             ).fetchall()
-    except sqlite3.Error:
-        raise click.ClickException("there is no database yet; `vibetea up` makes one") from None
-    return map(wire, reversed(rows))
+            told_more = recorded_at_standard(db) if config.privacy == "strict" else 0
+    except sqlite3.Error as error:
+        raise click.ClickException(f"{config.database} cannot be read: {error}; see `vibetea doctor`") from None
+    for row in reversed(rows):
+        click.echo(wire(row))
+    if told_more:
+        click.echo(f"{told_more} of all events were recorded at `standard` and stay as they are", err=True)
 
 
-def _explain(raw: bytes, rules: Rules) -> None:
-    """Exchange every input in turn and see which outputs follow: the code is asked, not a list beside it."""
+def _document(raw: bytes) -> Document:
+    """The one payload or line given. Raises ClickException."""
     try:
         document = json.loads(raw)
-    except (ValueError, RecursionError):
+    except (ValueError, RecursionError) as error:
+        if getattr(error, "msg", "") == "Extra data":
+            raise click.ClickException("more than one line: give a single one, as `tail -n 1` does") from None
         raise click.ClickException("not JSON: give one recorded hook payload or one transcript line") from None
     if not isinstance(document, dict):
         raise click.ClickException("not a JSON object: give one recorded hook payload or one transcript line")
+    return document
+
+
+def _explain(document: Document, rules: Rules) -> None:
+    """Exchange every input in turn and see which outputs follow: the code is asked, not a list beside it."""
     told = _teller(document, rules)
-    outputs = told(document)
-    for name, value in outputs.items():
-        if name.endswith("bytes"):
-            click.echo(f"leaves: {value}")
-    if not outputs:
-        click.echo("leaves: nothing")
+    outputs = told(document) or {}
+    origins: defaultdict[str, list[str]] = defaultdict(list)
     discarded = []
     for path in _leaves(document):
-        followed = sorted({name for other in _exchanged(document, path) for name in _differences(outputs, told(other))})
-        label = ".".join(map(str, path))
-        if followed:
-            click.echo(f"used: {label} -> {', '.join(followed)}")
-        else:
+        label = json.dumps(".".join(map(str, path)))[1:-1]  # a key may hold anything, terminal commands too
+        followed = _followed(outputs, (told(other) for other in _exchanged(document, path)))
+        for name in followed:
+            origins[name].append(label)
+        if not followed:
             discarded.append(label)
+    sent = [str(value) for name, value in outputs.items() if name.endswith("bytes")]
+    for line in sent:
+        click.echo(f"leaves: {line}")
+    if not sent:
+        click.echo("nothing leaves")
+    # an output that is not there now could come of another value: only a name of an output, nothing of this payload
+    for name in sorted(origins, key=lambda name: list(outputs).index(name) if name in outputs else len(outputs)):
+        click.echo(f"{name}  <- {', '.join(origins[name])}")
     for label in discarded:
         click.echo(f"discarded: {label}")
 
 
-def _teller(document: Document, rules: Rules) -> Callable[[Document], Outputs]:
-    """What comes out of a document like this one, field by field."""
+def _followed(before: Outputs, others: Iterator[Outputs | None]) -> set[str]:
+    """The outputs that some exchange changes; `type` for other kinds of events, or none at all."""
+    found: set[str] = set()
+    dropped = False
+    for after in others:
+        if after is None:
+            dropped = True
+        elif _types(after) != _types(before):
+            found.add("type")
+        else:
+            found |= {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
+    found = {name for name in found if not name.endswith("bytes")}
+    return found or ({"type"} if dropped and before else set())
+
+
+def _types(outputs: Outputs) -> list[object]:
+    return [value for name, value in outputs.items() if name.rpartition(".")[2] == "type"]
+
+
+def _teller(document: Document, rules: Rules) -> Callable[[Document], Outputs | None]:
+    """What comes out of a document like this one, field by field; None for one that is dropped."""
     stamp = time.time_ns()
 
     def acts(raw: bytes) -> list[Act]:
@@ -90,11 +157,11 @@ def _teller(document: Document, rules: Rules) -> Callable[[Document], Outputs]:
         reader = TranscriptReader(session="", slug="", at_start=False)
         return [*reader.acts(raw), *reader.settle(0)]
 
-    def told(changed: Document) -> Outputs:
+    def told(changed: Document) -> Outputs | None:
         try:
             events = [sanitise(act, rules) for act in acts(json.dumps(changed).encode())]
-        except BadInput as bad:
-            return {f"dropped: {bad.reason}": True}
+        except BadInput:
+            return None
         outputs: Outputs = {}
         for number, event in enumerate(events, 1):
             prefix = f"{number}." if len(events) > 1 else ""
@@ -107,11 +174,6 @@ def _teller(document: Document, rules: Rules) -> Callable[[Document], Outputs]:
     return told
 
 
-def _differences(before: Outputs, after: Outputs) -> set[str]:
-    names = {name for name in before.keys() | after.keys() if not name.endswith("bytes")}
-    return {name for name in names if before.get(name) != after.get(name)}
-
-
 def _leaves(value: object, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
     if isinstance(value, dict) and value:
         for key, item in value.items():
@@ -119,16 +181,22 @@ def _leaves(value: object, path: tuple[str | int, ...] = ()) -> Iterator[tuple[s
     elif isinstance(value, list) and value:
         for index, item in enumerate(value):
             yield from _leaves(item, (*path, index))
-    else:
+    elif path:
         yield path
 
 
 def _exchanged(document: Document, path: tuple[str | int, ...]) -> Iterator[Document]:
     """The document with one value exchanged for each of several others."""
-    for replacement in REPLACEMENTS:
+    for replacement in (*REPLACEMENTS, *_above(document)):
         changed = copy.deepcopy(document)
         parent: Any = changed
         for key in path[:-1]:
             parent = parent[key]
         parent[path[-1]] = replacement
         yield changed
+
+
+def _above(document: Document) -> Iterator[str]:
+    """A transcript's path that says the session was started one folder further up."""
+    if isinstance(cwd := document.get("cwd"), str):
+        yield f"/{re.sub('[^A-Za-z0-9]', '-', str(PurePosixPath(cwd).parent))}/x.jsonl"

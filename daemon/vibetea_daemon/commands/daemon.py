@@ -1,15 +1,19 @@
 """`vibetea daemon`."""
 
+import os
+import threading
 import time
+from collections.abc import Callable
 from dataclasses import replace
 
 import click
 
 from vibetea_daemon.config import Config
 from vibetea_daemon.daemon import AlreadyRunning, Daemon, log_to_stderr
-from vibetea_daemon.store import StoreError
 
 DAY = 86_400_000_000_000
+LIFELINE = "VIBETEA_LIFELINE"
+"""Set by `vibetea up`, whose daemon ends with its standard input."""
 
 
 def daemon(config: Config, *, since: int | None, everything: bool) -> None:
@@ -19,9 +23,16 @@ def daemon(config: Config, *, since: int | None, everything: bool) -> None:
         config = replace(config, since=0)
     elif since is not None:
         config = replace(config, since=time.time_ns() - since * DAY)
+    running = Daemon(config)
+    if os.environ.get(LIFELINE):
+        threading.Thread(target=_until_end_of_input, args=(running.stop,), daemon=True).start()
     try:
-        Daemon(config).run()
+        running.run()
     except AlreadyRunning:
         click.echo("a daemon is already running", err=True)
-    except StoreError as error:
-        raise click.ClickException(str(error)) from None
+
+
+def _until_end_of_input(stop: Callable[[], None]) -> None:
+    while os.read(0, 1):
+        pass
+    stop()

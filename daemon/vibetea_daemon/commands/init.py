@@ -4,12 +4,13 @@ import click
 
 from vibetea_daemon import keys
 from vibetea_daemon.config import Config
-from vibetea_daemon.store import Store, StoreError
+from vibetea_daemon.store import Store
 
 
 def init(config: Config) -> None:
     """Make what is missing and print the registration line."""
     prepare(config)
+    click.echo("A relay knows this machine by this line, its name and its public key:", err=True)
     click.echo(keys.registration(config))
 
 
@@ -17,7 +18,4 @@ def prepare(config: Config) -> None:
     """Make the state folder, the key and the database where they are missing."""
     config.make_home()
     keys.seed(config)
-    try:
-        Store(config.database).close()
-    except StoreError as error:
-        raise click.ClickException(str(error)) from None
+    Store(config.database).close()

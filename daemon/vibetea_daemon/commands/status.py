@@ -6,10 +6,12 @@ import json
 import os
 import sqlite3
 import sys
+from datetime import datetime
 from typing import Any
 
 import click
 
+from vibetea_daemon.commands import counted
 from vibetea_daemon.config import Config
 
 
@@ -28,19 +30,33 @@ def collect(config: Config) -> dict[str, Any]:
         "home": str(config.home),
         "hooks_installed": _hooks_installed(config),
         "inbox_frames": _count(config.inbox),
-        "database_bytes": config.database.stat().st_size if config.database.exists() else 0,
+        "database_bytes": _size(config),
         "events": 0,
         "sessions": 0,
         "last_event": None,
         "dropped": {},
     }
-    with contextlib.suppress(sqlite3.Error), contextlib.closing(_open(config)) as db:
-        (found["events"],) = db.execute("select count(*) from events").fetchone()
-        (found["sessions"],) = db.execute("select count(*) from sessions").fetchone()
-        (found["last_event"],) = db.execute("select max(last_at) from sessions").fetchone()
-        found["dropped"] = dict(db.execute("select name, n from _counters order by n desc"))
-        found |= {name: json.loads(value) for name, value in db.execute("select name, value from _status")}
+    if config.database.exists():
+        try:
+            with contextlib.closing(open_read_only(config)) as db:
+                found |= _read(db)
+        except sqlite3.Error as error:
+            found["database_error"] = str(error)
     return found
+
+
+def open_read_only(config: Config) -> sqlite3.Connection:
+    """The database, which must be there. Raises sqlite3.Error."""
+    return sqlite3.connect(f"{config.database.absolute().as_uri()}?mode=ro", uri=True)
+
+
+def _read(db: sqlite3.Connection) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    (found["events"],) = db.execute("select count(*) from events").fetchone()
+    (found["sessions"],) = db.execute("select count(*) from sessions").fetchone()
+    (found["last_event"],) = db.execute("select max(last_at) from sessions").fetchone()
+    found["dropped"] = dict(db.execute("select name, n from _counters order by n desc"))
+    return found | {name: json.loads(value) for name, value in db.execute("select name, value from _status")}
 
 
 def running(config: Config) -> bool:
@@ -58,10 +74,6 @@ def running(config: Config) -> bool:
     return False
 
 
-def _open(config: Config) -> sqlite3.Connection:
-    return sqlite3.connect(f"file:{config.database}?mode=ro", uri=True)
-
-
 def _hooks_installed(config: Config) -> bool:
     """Whether the user's settings name our script; a look at the text, for speed."""
     try:
@@ -77,28 +89,52 @@ def _count(folder: os.PathLike[str]) -> int:
         return 0
 
 
+def _size(config: Config) -> int:
+    """Bytes of the database, with what was not folded into it yet."""
+    files = (config.database, config.database.with_name(f"{config.database.name}-wal"))
+    return sum(file.stat().st_size for file in files if file.exists())
+
+
 def _text(found: dict[str, Any]) -> str:
-    daemon = found.get("daemon", {})
-    lines = [
-        f"daemon       running, pid {daemon.get('pid')}, since {daemon.get('started')}, privacy {daemon.get('privacy')}"
-        if found["running"]
-        else "daemon       not running; start it with `vibetea up`",
-        f"events       {found['events']} in {found['sessions']} sessions; the last at {found['last_event'] or '-'}",
-    ]
-    if imported := found.get("import"):
-        percent = 100 * imported["bytes_done"] // imported["bytes"] if imported["bytes"] else 100
-        lines.append(f"import       {percent} %: {imported['files_done']} of {imported['files']} transcripts")
-    lines += [
-        "hooks        " + ("installed" if found["hooks_installed"] else "not installed: vibetea install-hooks"),
-        f"watching     by {found.get('watching', '-')}",
-        f"inbox        {found['inbox_frames']} waiting",
-        f"database     {found['database_bytes'] // 1024} KiB in {found['home']}",
-        *(
-            f"failed       {name.removeprefix('source_')}: {value['error']}, {value['failures']} times"
-            for name, value in found.items()
-            if name.startswith("source_")
-        ),
-    ]
-    dropped = found["dropped"]
-    lines.append("dropped      " + (", ".join(f"{n} {name}" for name, n in dropped.items()) or "nothing"))
+    lines = _running(found) if found["running"] else ["daemon       not running; start it with `vibetea up`"]
+    if found["events"]:
+        of_sessions = counted(found["sessions"], "session")
+        last = _local(found["last_event"]) if found["last_event"] else "unknown"
+        lines.append(f"events       {counted(found['events'], 'event')} in {of_sessions}; the last at {last}")
+    lines.append(
+        "hooks        " + ("installed" if found["hooks_installed"] else "not installed: vibetea install-hooks")
+    )
+    if found["inbox_frames"]:
+        lines.append(f"inbox        {found['inbox_frames']} waiting")
+    if "database_error" in found:
+        lines.append(f"database     unreadable: {found['database_error']}; see `vibetea doctor`")
+    elif found["database_bytes"]:
+        lines.append(f"database     {found['database_bytes'] // 1024} KiB in {found['home']}")
+    if found["dropped"]:
+        lines.append("dropped      " + ", ".join(f"{n} {name}" for name, n in found["dropped"].items()))
     return "\n".join(lines)
+
+
+def _running(found: dict[str, Any]) -> list[str]:
+    """What only a running daemon can say; what the last one said is no longer true."""
+    lines = ["daemon       running"]
+    if daemon := found.get("daemon"):
+        lines[0] += f", pid {daemon['pid']}, since {_local(daemon['started'])}, privacy {daemon['privacy']}"
+    imported = found.get("import")
+    if imported and imported["files"]:
+        percent = 100 * imported["bytes_done"] // imported["bytes"] if imported["bytes"] else 100
+        files = counted(imported["files"], "transcript")
+        lines.append(f"import       {percent} %: {imported['files_done']} of {files}")
+    if watching := found.get("watching"):
+        lines.append(f"watching     by {watching}")
+    lines += [
+        f"failed       {name.removeprefix('source_')}: {value['error']}, {counted(value['failures'], 'time')}"
+        for name, value in found.items()
+        if name.startswith("source_")
+    ]
+    return lines
+
+
+def _local(timestamp: str) -> str:
+    """A time of the database as this machine's clock shows it."""
+    return f"{datetime.fromisoformat(timestamp).astimezone():%Y-%m-%d %H:%M:%S}"

@@ -1,11 +1,11 @@
 """`vibetea up`: everything, in one command."""
 
+import fcntl
 import os
-import subprocess
+import signal
 import sys
 import tempfile
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -16,95 +16,109 @@ import click
 
 from vibetea_daemon import demo
 from vibetea_daemon.commands import dashboard, init, status
+from vibetea_daemon.commands.child import Child
 from vibetea_daemon.config import Config
 from vibetea_daemon.sources.transcripts import transcripts
 
-START_SECONDS = 60
-"""The inbox is emptied before a daemon is ready."""
+LOOK_SECONDS = 1.0
 
 
 def up(config: Config, *, demo: bool, no_open: bool, port: int | None, since: int | None, everything: bool) -> None:
     """Run the daemon, or join the one that runs, and serve the page until Ctrl-C."""
     with ExitStack() as stack:
+        stack.enter_context(_orderly_end())
         if not demo and not _has_work(config):
             click.echo(f"No Claude Code sessions in {config.claude_dir} yet: showing invented ones. Later: vibetea up")
             demo = True
         if demo:
             config = stack.enter_context(_demo(config))
-        init.prepare(config)
-        options = ["--all"] if everything else [] if since is None else ["--since", str(since)]
-        if status.running(config):
-            click.echo("Joined the daemon that runs already.")
         else:
-            stack.enter_context(_daemon(config, options))
+            _prepare(config)
+        options = ["--all"] if everything else [] if since is None else ["--since", str(since)]
+        child = None if status.running(config) else stack.enter_context(Child.ready(config, options))
+        if child is None:
+            click.echo("Joined the daemon that runs already.")
+            if options:
+                click.echo(f"It decides what is imported; {options[0]} changes nothing. Older ones: vibetea import")
         stop = threading.Event()
         stack.callback(stop.set)
-        progress = threading.Thread(target=_progress, args=(config, stop), daemon=True)
 
         def ready(address: str) -> None:
             click.echo(f"VibeTea is at {address}  (Ctrl-C ends it)")
-            progress.start()
+            threading.Thread(target=_progress, args=(config, stop), daemon=True).start()
+            threading.Thread(target=_watch, args=(config, child, stop), daemon=True).start()
 
-        dashboard.show(config, no_open=no_open, port=port, on_ready=ready)
+        try:
+            dashboard.show(config, no_open=no_open, port=port, on_ready=ready)
+        finally:
+            if child is not None and child.ended:
+                raise click.ClickException("the daemon ended:\n" + child.said())
+
+
+@contextmanager
+def _orderly_end() -> Iterator[None]:
+    """A signal, a closed terminal's too, unwinds everything, once; the page's server has it first while it runs."""
+
+    def end(*_: object) -> None:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
+        sys.exit(0)
+
+    before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # or nohup would be in vain
+        before[signal.SIGHUP] = signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _has_work(config: Config) -> bool:
     return config.database.exists() or any(transcripts(config.claude_dir / "projects"))
 
 
+def _prepare(config: Config) -> None:
+    """Make what is missing; of two at the same moment one after the other."""
+    config.make_home()
+    folder = os.open(config.home, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        init.prepare(config)
+    finally:
+        os.close(folder)
+
+
 @contextmanager
 def _demo(config: Config) -> Iterator[Config]:
-    """A throw-away state folder and invented sessions that go on."""
+    """A throw-away state folder, without a key, and invented sessions that go on."""
     stop = threading.Event()
     with tempfile.TemporaryDirectory(prefix="vibetea-demo-") as folder:
         projects = Path(folder, "claude", "projects")
         demo.write_history(projects, datetime.now(UTC))
+        invented = replace(
+            config, home=Path(folder, "vibetea"), claude_dir=Path(folder, "claude"), source="demo", socket_override=None
+        )
+        invented.make_home()
         writer = threading.Thread(target=demo.live, args=(projects, stop))
         writer.start()
         try:
-            yield replace(
-                config,
-                home=Path(folder, "vibetea"),
-                claude_dir=Path(folder, "claude"),
-                source="demo",
-                socket_override=None,
-            )
+            yield invented
         finally:
             stop.set()
             writer.join()
 
 
-@contextmanager
-def _daemon(config: Config, options: list[str]) -> Iterator[None]:
-    """A daemon of our own, ready to take hooks, ended with us. Raises ClickException with what it said."""
-    log = config.home / "daemon.log"
-    environ = os.environ | {
-        "VIBETEA_HOME": str(config.home),
-        "VIBETEA_CLAUDE_DIR": str(config.claude_dir),
-        "VIBETEA_SOURCE_ID": config.source,
-    }
-    if config.socket_override is None:
-        environ.pop("VIBETEA_SOCKET", None)
-    with log.open("w") as stderr:
-        log.chmod(0o600)
-        process = subprocess.Popen(
-            [sys.executable, "-m", "vibetea_daemon", "daemon", *options],
-            stderr=stderr,
-            stdin=subprocess.DEVNULL,
-            env=environ,
-            start_new_session=True,  # Ctrl-C is for us; we end it in order
-        )
-    try:
-        deadline = time.monotonic() + START_SECONDS
-        while status.collect(config).get("daemon", {}).get("pid") != process.pid:
-            if process.poll() is not None or time.monotonic() > deadline:
-                said = log.read_text().strip().splitlines()[-3:]
-                raise click.ClickException("the daemon did not start:\n" + "\n".join(said))
-            time.sleep(0.05)
-        yield
-    finally:
-        process.terminate()
-        process.wait()
+def _watch(config: Config, child: Child | None, stop: threading.Event) -> None:
+    """End with our own daemon; say once that one we joined has gone."""
+    while not stop.wait(LOOK_SECONDS):
+        if child is None:
+            if not status.running(config):
+                click.echo("The daemon has ended; nothing new is shown until it is back: vibetea daemon", err=True)
+                return
+        elif child.ended:
+            os.kill(os.getpid(), signal.SIGTERM)
+            return
 
 
 def _progress(config: Config, stop: threading.Event) -> None:
@@ -117,7 +131,7 @@ def _progress(config: Config, stop: threading.Event) -> None:
     with click.progressbar(length=imported["bytes"], label="Importing", show_pos=False) as bar:
         done = 0
         while done < imported["bytes"]:
-            imported = status.collect(config)["import"]
+            imported = status.collect(config).get("import", imported)
             bar.update(imported["bytes_done"] - done)
             done = imported["bytes_done"]
             if stop.wait(0.2):

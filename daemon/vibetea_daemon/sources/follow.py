@@ -17,6 +17,8 @@ log = logging.getLogger(__name__)
 
 HEAD_START: Final = 0.5
 """Seconds a hook is given to report first, in a session whose hooks report: it knows the duration."""
+INT64: Final = 2**63 - 1
+"""The largest number a database holds."""
 HOOKS_ALIVE: Final = 600.0
 """Seconds after its last hook that a session's hooks count as alive."""
 
@@ -38,7 +40,7 @@ class Follower:
         self._ingest = ingest
         self._normaliser = normaliser
         self._since = since
-        self._file = TailedFile(path, known.offset, known.tail) if known else TailedFile(path)
+        self._file = TailedFile(path, ingest.key, known.offset, known.tail) if known else TailedFile(path, ingest.key)
         self.behind = True
         """Whether more can be read at once; what `advance` calls soon may also be a wait for somebody."""
         self._begin()
@@ -77,6 +79,11 @@ class Follower:
         return self._file.read_to < self._file.found.st_size or (not hooked and self._reader.unsettled())
 
     @property
+    def settled(self) -> bool:
+        """Whether nothing that was read waits for a later line."""
+        return not self._reader.unsettled()
+
+    @property
     def read_to(self) -> int:
         """Bytes read so far."""
         return self._file.read_to
@@ -92,7 +99,7 @@ class Follower:
 
     def _reopen(self) -> None:
         self._file.close()
-        self._file = TailedFile(self.path)
+        self._file = TailedFile(self.path, self._ingest.key)
         self._begin()
 
     def _limit(self, hooked: bool) -> int:
@@ -132,9 +139,9 @@ class Follower:
         found = self._file.found
         return Offset(
             file=self._ingest.file(self.path),
-            device=found.st_dev,
-            inode=found.st_ino,
-            modified=found.st_mtime_ns,
+            device=found.st_dev & INT64,
+            inode=found.st_ino & INT64,
+            modified=min(found.st_mtime_ns, INT64),
             size=0 if self._reader.unsettled() else self._file.read_to,
             offset=self._resume,
             tail=self._file.hash_before(self._resume),

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from vibetea_daemon.acts import BadInput
-from vibetea_daemon.config import Config, ConfigError, make_private_folder
+from vibetea_daemon.config import Config, ConfigError, check_private_folder
 from vibetea_daemon.hookspecs import Normaliser, hookimpl
 from vibetea_daemon.ingest import Ingest
 from vibetea_daemon.sources import frames
@@ -133,7 +133,7 @@ def _bind(config: Config) -> socket.socket:
     """Listen at the configured path, 0600 from the first moment; a dead daemon's socket is replaced."""
     path = config.socket
     if path.parent != config.home:
-        make_private_folder(path.parent)
+        check_private_folder(path.parent)
     _remove_stale(path)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     before = os.umask(0o177)

@@ -2,7 +2,6 @@
 
 import logging
 import os
-import stat
 import threading
 import time
 from pathlib import Path
@@ -12,6 +11,7 @@ from vibetea_daemon.config import Config, make_private_folder
 from vibetea_daemon.hookspecs import Normaliser, hookimpl
 from vibetea_daemon.ingest import Ingest
 from vibetea_daemon.sources import frames
+from vibetea_daemon.sources.files import NotOurs, read_ours
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ class Inbox:
                 stop.wait(INTERVAL)
 
     def drain(self, ingest: Ingest, stop: threading.Event) -> int:
-        """Hand in what lies there now and wait until it is committed; how many frames that were."""
+        """Hand in what lies there now and wait until it is committed; how many frames were."""
         try:
             names = sorted(entry.name for entry in os.scandir(self._folder))
         except FileNotFoundError:
@@ -56,19 +56,25 @@ class Inbox:
         names = [name for name in names if name.endswith(".frame") and name not in self._refused]
         done = 0
         for start in range(0, len(names), IN_FLIGHT):
-            if stop.is_set():
+            group = names[start : start + IN_FLIGHT]
+            committed = self._take(group, ingest)
+            done += committed
+            if stop.is_set() or committed < len(group):  # what could not be written waits for better times
                 break
-            done += self._take(names[start : start + IN_FLIGHT], ingest)
         return done
 
     def _take(self, names: list[str], ingest: Ingest) -> int:
         waiting = threading.Semaphore(0)
         taken = 0
+        done: list[Path] = []
         for name in names:
             path = self._folder / name
-            raw = _read(path)
-            if raw is None:
+            try:
+                raw = read_ours(path, frames.HEADER_BYTES + frames.MAX_PAYLOAD)
+            except NotOurs:
                 self._refused.add(name)
+                continue
+            except OSError:  # gone, or no descriptor to be had: another time
                 continue
             if raw and raw[0] != frames.VERSION:  # a newer hook's: it waits for a newer daemon
                 log.warning("a frame of another version waits in the inbox; is the daemon up to date?")
@@ -78,6 +84,7 @@ class Inbox:
             def committed(written: bool, path: Path = path) -> None:
                 if written:
                     path.unlink(missing_ok=True)
+                    done.append(path)
                 waiting.release()
 
             acts, counts = frames.acts_of(raw, self._normaliser)
@@ -85,7 +92,7 @@ class Inbox:
             taken += 1
         for _ in range(taken):
             waiting.acquire()
-        return taken
+        return len(done)
 
     def _sweep(self, path: Path) -> None:
         try:
@@ -99,17 +106,3 @@ class Inbox:
 def vibetea_sources(config: Config, normaliser: Normaliser) -> list[Inbox]:
     """This source."""
     return [Inbox(config, normaliser)]
-
-
-def _read(path: Path) -> bytes | None:
-    """A regular file of ours, whole; None for anything else."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError:
-        return None
-    found = os.fstat(descriptor)
-    if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid():
-        os.close(descriptor)
-        return None
-    with os.fdopen(descriptor, "rb") as file:
-        return file.read(frames.HEADER_BYTES + frames.MAX_PAYLOAD)

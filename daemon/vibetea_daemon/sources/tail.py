@@ -1,13 +1,13 @@
 """One growing file, read line by line from where reading ended, whatever was done to the file meanwhile."""
 
-import errno
 import os
-import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
 from typing import Final
+
+from vibetea_daemon.sources.files import open_ours
 
 CHUNK: Final = 1024 * 1024
 MAX_LINE: Final = 8 * 1024 * 1024
@@ -15,10 +15,6 @@ MAX_LINE: Final = 8 * 1024 * 1024
 SAMPLE: Final = 512
 """Bytes at the file's start, and as many before the position, whose hash tells the file from another of its name or
 inode. Lines of one session often end alike; what a file begins with has an id and a time in it."""
-
-
-class NotOurs(Exception):
-    """Not a regular file of this user: a link, a device, a pipe, somebody else's."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -34,14 +30,16 @@ class TailedFile:
 
     Args:
         path: the file.
+        key: what hashes are keyed with; they are of private text.
         position: where to go on; 0 for a new one.
         tail: `hash_before` of that position when it was stored.
     """
 
-    def __init__(self, path: Path, position: int = 0, tail: str = "") -> None:
-        """Open. Raises NotOurs or OSError."""
+    def __init__(self, path: Path, key: bytes, position: int = 0, tail: str = "") -> None:
+        """Open. Raises files.NotOurs or OSError."""
         self.path = path
-        self._descriptor = _open(path)
+        self._key = key
+        self._descriptor = open_ours(path)
         self.position = 0
         if position <= os.fstat(self._descriptor).st_size and self.hash_before(position) == tail:
             self.position = position
@@ -107,18 +105,4 @@ class TailedFile:
         """A hash of the file's first bytes and of those just before a position."""
         size = min(position, SAMPLE)
         first, last = (os.pread(self._descriptor, size, start) for start in (0, position - size))
-        return blake2b(first + last, digest_size=16).hexdigest()
-
-
-def _open(path: Path) -> int:
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError as error:
-        if error.errno in {errno.ELOOP, errno.ENXIO}:
-            raise NotOurs from None
-        raise
-    found = os.fstat(descriptor)
-    if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid():
-        os.close(descriptor)
-        raise NotOurs
-    return descriptor
+        return blake2b(first + last, key=self._key, digest_size=16).hexdigest()

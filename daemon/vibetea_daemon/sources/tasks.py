@@ -18,6 +18,7 @@ from vibetea_daemon.acts import Act
 from vibetea_daemon.config import Config
 from vibetea_daemon.hookspecs import hookimpl
 from vibetea_daemon.ingest import Ingest
+from vibetea_daemon.sources.files import NotOurs, read_ours
 
 INTERVAL: Final = 2.0
 """Seconds between looks at the folders' times of change."""
@@ -51,7 +52,7 @@ class Tasks:
     def run(self, ingest: Ingest, stop: threading.Event) -> None:
         """Look until `stop` is set."""
         while not stop.is_set():
-            acts = [act for session, files in self._lists() if (act := self._act(session, files))]
+            acts = [act for session, files in self._lists() if (act := self._act(session, files, ingest))]
             if acts:
                 ingest.lines(acts, Counter())
             stop.wait(INTERVAL)
@@ -66,12 +67,16 @@ class Tasks:
             if agent == session:  # a subagent's list is its own affair
                 yield session, [Path(entry.path)]
 
-    def _act(self, session: str, files: list[Path]) -> Act | None:
+    def _act(self, session: str, files: list[Path], ingest: Ingest) -> Act | None:
         changed = max((_changed(path) for path in files), default=0)
         if changed <= max(self._told.get(session, 0), self._since):
             return None
         self._told[session] = changed
-        states = Counter(task.status for path in files for task in _tasks(path))
+        try:
+            states = Counter(task.status for path in files for task in _tasks(path))
+        except (NotOurs, OSError, msgspec.DecodeError, UnicodeError, RecursionError):
+            ingest.drop("task_list_unreadable")  # half-written: it changes again when it is whole
+            return None
         completed, in_progress, pending, abandoned = (states[state] for state in STATES)
         return Act(
             type="todo_progress",
@@ -105,10 +110,5 @@ def _changed(path: Path) -> int:
 
 
 def _tasks(path: Path) -> list[Task]:
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        with os.fdopen(descriptor, "rb") as file:
-            raw = file.read(MAX_FILE)
-        return _list.decode(raw) if raw.lstrip().startswith(b"[") else [_task.decode(raw)]
-    except (OSError, msgspec.DecodeError, UnicodeError, RecursionError):
-        return []
+    raw = read_ours(path, MAX_FILE)
+    return _list.decode(raw) if raw.lstrip().startswith(b"[") else [_task.decode(raw)]

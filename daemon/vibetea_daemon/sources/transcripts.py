@@ -12,8 +12,8 @@ from typing import Final
 from vibetea_daemon.config import Config
 from vibetea_daemon.hookspecs import Normaliser, hookimpl
 from vibetea_daemon.ingest import Ingest
+from vibetea_daemon.sources.files import NotOurs
 from vibetea_daemon.sources.follow import Follower
-from vibetea_daemon.sources.tail import NotOurs
 from vibetea_daemon.sources.watch import Watch
 from vibetea_daemon.store import Offset
 
@@ -96,7 +96,7 @@ class Transcripts:
             del self._seen[path]
         self._unreadable &= found.keys()
         if not first:
-            self._growing |= set(changed)
+            self._growing |= set(changed) - set(self._backlog)
             return
         todo = [path for path in changed if not self._read_already(path, found[path], ingest)]
         todo.sort(key=lambda path: found[path][3], reverse=True)
@@ -133,12 +133,13 @@ class Transcripts:
         """Read on in a file; whether to come back to it soon."""
         try:
             follower = self._open.get(path) or self._follow(path, ingest)
+            if follower is None:  # every place is taken by a file that is being read
+                return True
+            self._open.move_to_end(path)
             seen = _seen(path)
             more = follower.advance(status, lambda offset: self._committed(path, offset))
-        except NotOurs:
+        except (NotOurs, LookupError):
             self._forget(path)
-            return False
-        except LookupError:
             return False
         except FileNotFoundError:
             self._forget(path)
@@ -155,14 +156,16 @@ class Transcripts:
             self._unreadable.add(path)
             self._close(path)
             return False
-        if not more and seen:
+        if not more and seen and follower.settled:
             self._seen[path] = seen
         return more
 
-    def _follow(self, path: Path, ingest: Ingest) -> Follower:
+    def _follow(self, path: Path, ingest: Ingest) -> Follower | None:
         if len(self._open) >= MAX_OPEN:
-            _, oldest = self._open.popitem(last=False)
-            oldest.close()
+            idle = next((path for path, follower in self._open.items() if not follower.behind), None)
+            if idle is None:
+                return None
+            self._close(idle)
         known = self._offsets.get(path)
         follower = self._open[path] = Follower(path, ingest, self._normaliser, self._since, known)
         return follower

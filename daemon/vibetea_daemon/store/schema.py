@@ -20,29 +20,39 @@ class StoreError(Exception):
 
 def open_database(path: Path) -> sqlite3.Connection:
     """A connection to the migrated database, made with mode 0600 if it is missing. Raises StoreError."""
-    path.touch(mode=0o600, exist_ok=True)
-    path.chmod(0o600)
-    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5)
     try:
-        _check(connection)
-        # WAL lets the pages read while we write; NORMAL survives the death of the process, which is what an
-        # acknowledgement promises, without a disk flush for every hook
-        connection.execute("pragma journal_mode = wal")
-        connection.execute("pragma synchronous = normal")
-        connection.execute("pragma journal_size_limit = 16777216")
-        connection.execute("pragma temp_store = memory")
-        migrations.apply(Database(connection))
-        connection.execute(f"pragma application_id = {APPLICATION_ID}")
-        connection.execute(f"pragma user_version = {VERSION}")
+        path.touch(mode=0o600, exist_ok=True)
+        path.chmod(0o600)
+        connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5)
+    except (OSError, sqlite3.Error) as error:
+        raise StoreError(f"{path} cannot be opened: {error}") from None
+    try:
+        _prepare(connection)
     except sqlite3.DatabaseError as error:
         connection.close()
-        raise StoreError(
-            f"{path.name} cannot be opened ({error}). Move it away and start again: the transcripts are imported anew."
-        ) from None
+        if error.sqlite_errorcode & 0xFF in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
+            raise StoreError(
+                f"{path} is damaged ({error}). Move it away, `mv {path} {path}.damaged`, and start again: what the "
+                "transcripts still hold is imported anew, what only hooks told is lost"
+            ) from None
+        raise StoreError(f"{path} cannot be used now: {error}") from None
     except StoreError:
         connection.close()
         raise
     return connection
+
+
+def _prepare(connection: sqlite3.Connection) -> None:
+    _check(connection)
+    # WAL lets the pages read while we write; NORMAL survives the death of the process, which is what an
+    # acknowledgement promises, without a disk flush for every hook
+    connection.execute("pragma journal_mode = wal")
+    connection.execute("pragma synchronous = normal")
+    connection.execute("pragma journal_size_limit = 16777216")
+    connection.execute("pragma temp_store = memory")
+    migrations.apply(Database(connection))
+    connection.execute(f"pragma application_id = {APPLICATION_ID}")
+    connection.execute(f"pragma user_version = {VERSION}")
 
 
 def _check(connection: sqlite3.Connection) -> None:

@@ -107,6 +107,10 @@ class Store:
         row = self._db.execute("select value from _secrets where name = 'hashing_key'").fetchone()
         return bytes(row[0])
 
+    def forget_status(self) -> None:
+        """Begin with a clean `vibetea status`; what was dropped stays counted."""
+        self._db.execute("delete from _status")
+
     def count(self) -> int:
         """How many events there are."""
         return int(self._db.execute("select count(*) from events").fetchone()[0])

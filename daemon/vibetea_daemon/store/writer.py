@@ -4,7 +4,7 @@ import logging
 import sqlite3
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Sequence
 from typing import Final
 
@@ -12,6 +12,18 @@ from vibetea_daemon.store.store import Batch, Store
 
 log = logging.getLogger(__name__)
 
+PASSING: Final = frozenset(
+    (
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_NOMEM,
+    )
+)
+"""Errors that time may mend; after any other the same batch would fail again."""
 MAX_BULK: Final = 8
 """Bulk batches that may wait; a source that hands in more is held up until one is written."""
 RETRY: Final = 1.0
@@ -74,21 +86,32 @@ class Writer:
     def _write(self, group: Sequence[Batch]) -> bool:
         try:
             self._store.write(group)
-        except sqlite3.Error as error:
-            if not self._failing:
-                log.error("nothing can be written: %s", error.sqlite_errorname)
-            self._failing = True
-            return False
+        except Exception as error:  # noqa: BLE001  the writer outlives what it cannot write
+            if isinstance(error, sqlite3.Error) and error.sqlite_errorcode & 0xFF in PASSING:
+                self._fail(error.sqlite_errorname)
+                return False
+            if len(group) > 1:  # one of them is bad; the others must not suffer
+                return all(self._write([batch]) for batch in group)
+            log.error("a batch is left out: %s", type(error).__name__)
+            return self._write([Batch(counts=Counter(["batch_failed"]))])
         if self._failing:
             log.info("writing again")
         self._failing = False
         return True
 
+    def _fail(self, reason: str) -> None:
+        if not self._failing:
+            log.error("nothing can be written: %s", reason)
+        self._failing = True
+
     @staticmethod
     def _tell(group: Sequence[Batch], written: bool) -> None:
         for batch in group:
             if batch.then:
-                batch.then(written)
+                try:
+                    batch.then(written)
+                except Exception as error:  # noqa: BLE001  the writer outlives whoever waits for it
+                    log.error("a source failed after a commit: %s", type(error).__name__)
 
     def _wait(self) -> bool:
         """Until there is something to write; False when there never will be."""
