@@ -21,13 +21,13 @@ from vibetea_daemon.store.schema import open_database
 
 CHROMIUM: Final = "/usr/bin/chromium"
 NOW: Final = datetime(2026, 3, 12, 14, 32, 7, tzinfo=UTC)
-SHOP: Final = ("shop", "3f0c9b52-7c1e-4b7a-9a52-0d6f3c1e8b11", "laptop")
-ATLAS: Final = ("atlas-api", "a91d4e07-5b3c-4f0e-8c66-2e7b9d40f3a2", "laptop")
-BLOG: Final = ("blog", "5be27f40-91aa-4c0d-b1f7-7d3e5a2c9046", "workstation")
+SHOP: Final = ("shop", "3f0c9b52-7c1e-4b7a-9a52-0d6f3c1e8b11")
+ATLAS: Final = ("atlas-api", "a91d4e07-5b3c-4f0e-8c66-2e7b9d40f3a2")
+BLOG: Final = ("blog", "5be27f40-91aa-4c0d-b1f7-7d3e5a2c9046")
 OPUS: Final = "claude-opus-4-6"
 HAIKU: Final = "claude-haiku-4-5"
 
-Who = tuple[str, str, str]
+Who = tuple[str, str]
 Event = tuple[float, Who, str, dict[str, Any]]
 
 
@@ -81,11 +81,11 @@ def fill(path: Path) -> None:
     """A database with the story, which ends now."""
     at = NOW - timedelta(seconds=sum(event[0] for event in STORY) + 1)
     connection = open_database(path)
-    for number, (after, (project, session, source), kind, payload) in enumerate(STORY):
+    for number, (after, (project, session), kind, payload) in enumerate(STORY):
         at += timedelta(seconds=after)
         row = {
             "id": f"evt_{number:020d}",
-            "source": source,
+            "source": "laptop",
             "timestamp": at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
             "type": kind,
             "session_id": session,

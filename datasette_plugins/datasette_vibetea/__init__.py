@@ -11,6 +11,7 @@ from datasette import Forbidden
 from pluggy import HookimplMarker
 
 from datasette_vibetea import access, database, guard, page, stream
+from datasette_vibetea.database import protect
 
 if TYPE_CHECKING:
     import sqlite3
@@ -46,6 +47,6 @@ def asgi_wrapper(datasette: Any) -> Callable[[guard.App], guard.App]:
 
 
 @hookimpl
-def prepare_connection(conn: sqlite3.Connection) -> None:
-    """Bound what one SQL expression of a visitor may build in memory."""
-    database.limit(conn)
+def prepare_connection(conn: sqlite3.Connection, database: str) -> None:
+    """Bound what one SQL expression of a visitor may build in memory, and keep the daemon's own tables from it."""
+    protect(conn, database)

@@ -40,6 +40,7 @@ MAX_VALUE_BYTES: Final = 1_000_000
 _PAGE: Final = f"select {', '.join(COLUMNS)} from {TABLE} where seq > ? order by seq limit {PAGE_ROWS}"
 _NEWEST: Final = f"select coalesce(max(seq), 0) from {TABLE}"
 _LATEST: Final = f"select {', '.join(COLUMNS)} from {TABLE} where seq <= ? order by timestamp desc, seq desc limit ?"
+_OTHERS: Final = r"select 1 from sqlite_master where name not like '\_%' escape '\'"
 
 
 class NoDatabase(Exception):
@@ -89,10 +90,19 @@ async def find(datasette: Any) -> Attached:
     raise NoDatabase("ambiguous" if found else "missing")
 
 
-def limit(connection: sqlite3.Connection) -> None:
-    """No value longer than a megabyte, in a database of events."""
-    if _is_events(connection):
+def protect(connection: sqlite3.Connection, name: str) -> None:
+    """In a database of events: no value longer than a megabyte, and no word of the daemon's own tables."""
+    events = _is_events(connection)
+    if events:
         connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MAX_VALUE_BYTES)
+    # a file may get its tables later, and --crossdb attaches files to _memory later
+    if events or name == "_memory" or not connection.execute(_OTHERS).fetchone():
+        connection.set_authorizer(_authorize)
+
+
+def _authorize(action: int, table: str | None, *_: object) -> int:
+    # the hashing key is in there
+    return sqlite3.SQLITE_DENY if action == sqlite3.SQLITE_READ and (table or "").startswith("_") else sqlite3.SQLITE_OK
 
 
 class Reader:

@@ -10,10 +10,12 @@ import asyncio
 import logging
 import signal
 import sqlite3
+import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
 from datasette_vibetea.database import PAGE_ROWS, Frame, Reader, Replaced
+from datasette_vibetea.lock import abandoned
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -22,30 +24,34 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 POLL_SECONDS: Final = 0.05
+PROBE_SECONDS: Final = 2.0
 QUEUED_BATCHES: Final = 50
 RESET: Final = b"id:\nevent: reset\ndata: {}\n\n"
 """Tells a reader to begin anew; the empty id makes it forget its own."""
+LIVE: Final = b"event: live\ndata: {}\n\n"
+NO_DAEMON: Final = b'event: state\ndata: {"state":"no_daemon"}\n\n'
+"""Until the next LIVE."""
 
 Batch = list[Frame]
 
 
 class Client:
-    """One reader's queue of batches, shared with all others; then the bytes to say last."""
+    """One reader's queue of batches, shared with all others, and of bytes to say in between or last."""
 
     def __init__(self) -> None:
         self.ended = False
         self._queue: asyncio.Queue[Batch | bytes] = asyncio.Queue(QUEUED_BATCHES)
 
     async def next(self) -> Batch | bytes:
-        """The next batch, or what to send before the end."""
+        """The next batch, or what to say; once `ended` it is the last."""
         return await self._queue.get()
 
-    def offer(self, batch: Batch) -> None:
-        """Queue a batch. A reader too slow for its queue is ended: it comes back with its last id."""
+    def offer(self, item: Batch | bytes) -> None:
+        """Queue it. A reader too slow for its queue is ended: it comes back with its last id."""
         if self._queue.full():
             self.end()
         elif not self.ended:
-            self._queue.put_nowait(batch)
+            self._queue.put_nowait(item)
 
     def end(self, last: bytes = b"") -> None:
         """Nothing more will come; what is still queued can be had from the database again."""
@@ -63,6 +69,7 @@ class Hub:
         self._clients: set[Client] = set()
         self._starting = asyncio.Lock()
         self._poller: asyncio.Task[None] | None = None
+        self._abandoned = False
 
     @property
     def running(self) -> bool:
@@ -78,6 +85,8 @@ class Hub:
                 reader, cursor = await asyncio.to_thread(_open, self._path)
                 self._poller = asyncio.create_task(self._poll(reader, cursor))
             self._clients.add(client)
+            if self._abandoned:
+                client.offer(NO_DAEMON)
         try:
             yield client
         finally:
@@ -85,13 +94,16 @@ class Hub:
 
     async def _poll(self, reader: Reader, cursor: int) -> None:
         last = b""
+        probe = 0.0
         try:
             while self._clients and not server_is_stopping():
+                if time.monotonic() >= probe:
+                    await self._probe()
+                    probe = time.monotonic() + PROBE_SECONDS
                 batch = await asyncio.to_thread(reader.page, cursor)
                 if batch:
                     cursor = batch[-1].seq
-                    for client in self._clients:
-                        client.offer(batch)
+                    self._tell(batch)
                 if len(batch) < PAGE_ROWS:
                     await asyncio.sleep(POLL_SECONDS)
         except Replaced:
@@ -100,10 +112,20 @@ class Hub:
             logger.warning("the event database cannot be read: %s", type(error).__name__)
         finally:
             self._poller = None
+            self._abandoned = False
             clients, self._clients = self._clients, set()
             for client in clients:
                 client.end(last)
             reader.close()
+
+    async def _probe(self) -> None:
+        before, self._abandoned = self._abandoned, await asyncio.to_thread(abandoned, self._path)
+        if self._abandoned != before:
+            self._tell(NO_DAEMON if self._abandoned else LIVE)
+
+    def _tell(self, item: Batch | bytes) -> None:
+        for client in self._clients:
+            client.offer(item)
 
 
 def server_is_stopping() -> bool:

@@ -14,6 +14,7 @@ from datasette.app import Datasette
 
 from datasette_vibetea.database import CONFIG, TABLE
 from datasette_vibetea.page import PATH
+from datasette_vibetea.quiet import hush
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,28 +22,17 @@ if TYPE_CHECKING:
 
 STOP_SECONDS: Final = 2
 SETTINGS: Final = {"suggest_facets": False, "allow_download": False}
-EVENTS: Final = {
-    "description": "Everything VibeTea saw, in the order it was written down.",
-    "sort_desc": "seq",
-    "facets": ["type", "tool", "project", "status"],
-    "label_column": "type",
-    "columns": {
-        "seq": "Order of arrival; never used twice",
-        "id": "The same for the same act, however it was reported",
-        "source": "The machine it happened on",
-        "timestamp": "When it happened, UTC",
-        "type": "One of fifteen kinds of event",
-        "session_id": "The Claude Code session",
-        "project": "Last component of the working directory",
-        "tool": "The tool that was called",
-        "status": "Of a tool: started or completed",
-        "outcome": "Of a completed tool: ok, failed, interrupted or refused",
-        "state": "What the agent is doing, or the kind of activity",
-        "agent_id": "The subagent, if it was one",
-        "model": "The model whose tokens were counted",
-        "duration_ms": "Milliseconds the tool took",
-        "payload": "The whole event as it is sent to others",
+SLOTS: Final = "slot: quarter hours since the epoch; datetime(slot * 900, 'unixepoch') is its beginning in UTC."
+TABLES: Final = {
+    TABLE: {
+        "description": "Everything VibeTea saw, in the order it was written down.",
+        "sort_desc": "seq",
+        "facets": ["type", "tool", "project", "status"],
+        "label_column": "type",
     },
+    "sessions": {"description": "Claude Code's sessions, the latest first.", "sort_desc": "last_at"},
+    "activity": {"description": f"Events by time, project, type and tool. {SLOTS}", "sort_desc": "slot"},
+    "usage": {"description": f"Tokens by time, project and model. {SLOTS}", "sort_desc": "slot"},
 }
 
 
@@ -59,6 +49,7 @@ def serve(
     Port 0 takes any free one. `on_ready` gets the live page's address once requests are answered. A database that is
     not there yet is waited for by the live page. Raises OSError if the address cannot be bound.
     """
+    hush()
     # uvicorn raises the signal that stopped it once more when all is done
     with _bind(host, port) as bound, suppress(KeyboardInterrupt):
         name = f"[{host}]" if ":" in host else host
@@ -85,10 +76,10 @@ def _bind(host: str, port: int) -> socket.socket:
 
 
 def _metadata(database: Path, host: str) -> dict[str, Any]:
-    hidden = {name: {"hidden": True} for name in _internal_tables(database)}
+    closed = {name: {"hidden": True, "allow": False} for name in _internal_tables(database)}
     return {
         "title": "VibeTea",
-        "databases": {database.stem: {"tables": {TABLE: EVENTS, **hidden}}},
+        "databases": {database.stem: {"tables": {**TABLES, **closed}}},
         "plugins": {CONFIG: {"database": database.stem, "hosts": [host]}},
     }
 

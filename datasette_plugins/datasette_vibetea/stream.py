@@ -1,7 +1,8 @@
 """The live stream: Server-Sent Events, one per row of `events`, with the row's seq as the event's id.
 
 Beside the rows it sends `live` once the past has been told, `reset` when the reader's place is gone, and `state` with
-`{"state": "missing" | "ambiguous"}` when there is no database to read.
+`{"state": "missing" | "ambiguous"}` when there is no database to read, or with `{"state": "no_daemon"}` as long as
+nobody writes to it, which another `live` ends.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from datasette import Response
 
 from datasette_vibetea import access, database, guard
-from datasette_vibetea.hub import RESET, Batch, Client, Hub
+from datasette_vibetea.hub import LIVE, RESET, Batch, Client, Hub
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -25,7 +26,6 @@ PATH: Final = "/-/vibetea/stream"
 FIRST_EVENTS: Final = 200
 HEARTBEAT_SECONDS: Final = 15.0
 RETRY: Final = b"retry: 1000\n\n"
-LIVE: Final = b"event: live\ndata: {}\n\n"
 HEARTBEAT: Final = b":\n\n"
 _SEQ: Final = re.compile(r"[0-9]{1,18}", re.ASCII)
 _START: Final = {
@@ -144,8 +144,11 @@ async def _live(client: Client, seq: int) -> AsyncGenerator[bytes]:
             yield HEARTBEAT
             continue
         if isinstance(item, bytes):
+            last = client.ended
             yield item
-            return
+            if last:
+                return
+            continue
         fresh = [frame.data for frame in item if frame.seq > seq]
         if fresh:
             seq = item[-1].seq

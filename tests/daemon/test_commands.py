@@ -5,14 +5,18 @@ import re
 import stat
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 import pytest
 from tests.daemon.recorded import hook_payloads
 from tests.daemon.session import Session
-from tests.daemon.world import World
+from tests.daemon.world import World, wait_until
 
+from vibetea_daemon import demo
 from vibetea_daemon.cli import main
 from vibetea_protocol import Event
 
@@ -45,6 +49,7 @@ def test_every_command_is_explained_and_documented() -> None:
     for name, command in main.commands.items():
         assert command.help, name
         assert name in readme, f"README.md does not tell of {name}"
+        assert command.get_short_help_str(limit=45) == command.short_help, "cut off in --help"
         assert all(option.help for option in command.params if isinstance(option, click.Option)), name
 
 
@@ -83,6 +88,59 @@ def test_config_file_that_cannot_be_read_is_refused(world: World) -> None:
     assert (done.returncode, b"config.toml" in done.stderr) == (78, True)
 
 
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ('privcy = "strict"', "did you mean privacy?"),
+        ('VIBETEA_PRIVACY = "strict"', "did you mean privacy?"),
+        ("[nonsense]", "there are: claude_dir"),
+        ("privacy = 1", "privacy must be a string"),
+        ('privacy = "none"', "privacy in {file} is 'none'"),
+        ('source_id = "has space"', "source_id in {file} is 'has space'"),
+        ("basename_allowlist = true", "basename_allowlist must be a string or a list of strings"),
+        ('plugins = "mine"', "plugins must be a list of strings"),
+        ("plugins = [1]", "plugins must be a list of strings"),
+    ],
+)
+def test_setting_of_the_file_that_cannot_be_used_is_refused_by_name(world: World, text: str, told: str) -> None:
+    world.env.pop("VIBETEA_SOURCE_ID")
+    file = world.state / "config.toml"
+    file.write_text(text)
+    done = world.run("status")
+    said = done.stderr.decode()
+    assert done.returncode == 78
+    assert str(file) in said
+    assert told.format(file=file) in said
+    assert "VIBETEA" not in said.replace(text, "").partition("there is no setting")[0]
+
+
+def test_socket_in_a_folder_others_can_write_to_is_refused_and_the_folder_left(world: World) -> None:
+    folder = world.root / "shared"
+    folder.mkdir()
+    folder.chmod(0o1777)
+    world.env["VIBETEA_SOCKET"] = str(folder / "x.sock")
+    done = world.run("daemon")
+    assert (done.returncode, b"VIBETEA_SOCKET" in done.stderr) == (78, True)
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o1777
+
+
+def test_socket_in_a_folder_of_a_folder_that_is_missing_is_refused(world: World) -> None:
+    world.env["VIBETEA_SOCKET"] = str(world.root / "no" / "such" / "x.sock")
+    done = world.run("daemon")
+    assert (done.returncode, b"VIBETEA_SOCKET" in done.stderr) == (78, True)
+    assert not (world.root / "no").exists()
+
+
+def test_socket_in_a_folder_of_ours_leaves_the_folder_as_it_is(world: World) -> None:
+    folder = world.root / "mine"
+    folder.mkdir()
+    folder.chmod(0o755)
+    world.env["VIBETEA_SOCKET"] = str(folder / "x.sock")
+    with world.daemon():
+        assert (folder / "x.sock").is_socket()
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o755
+
+
 def test_config_file_is_overruled_by_the_environment(world: World) -> None:
     (world.state / "config.toml").write_text('source_id = "from-file"\nprivacy = "strict"\n')
     assert world.run("init").stdout.startswith(b"laptop:")
@@ -111,6 +169,19 @@ def test_key_that_others_can_read_is_refused(world: World) -> None:
     assert (done.returncode, b"chmod 600" in done.stderr) == (78, True)
 
 
+def test_two_processes_at_once_have_one_key(world: World) -> None:
+    command = [sys.executable, "-m", "vibetea_daemon", "init"]
+    both = [subprocess.Popen(command, env=world.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE) for _ in range(2)]
+    lines = {process.communicate(timeout=60)[0] for process in both}
+    assert [process.returncode for process in both] == [0, 0]
+    assert len(lines) == 1
+    assert sorted(path.name for path in world.state.glob("*key*")) == ["key.priv", "key.pub"]
+
+
+def test_init_explains_its_line_beside_it(world: World) -> None:
+    assert b"relay" in world.run("init").stderr
+
+
 def test_status_without_anything(world: World) -> None:
     done = world.run("status")
     assert done.returncode == 1
@@ -134,12 +205,58 @@ def test_status_of_a_running_daemon(world: World) -> None:
     assert b"1 line_unparsable" in shown.stdout
 
 
+def test_status_of_a_daemon_that_is_gone_says_nothing_in_its_name(world: World) -> None:
+    with world.daemon():
+        assert b"watching     by" in world.run("status").stdout
+    shown = world.run("status").stdout
+    assert b"not running" in shown
+    assert b"watching" not in shown
+    assert b"dropped" not in shown
+
+
+def test_database_of_a_folder_with_a_hash_in_its_name(imported_world: World) -> None:
+    moved = imported_world.state.rename(imported_world.root / "state #1?")
+    imported_world.env["VIBETEA_HOME"] = str(moved)
+    found = json.loads(imported_world.run("status", "--json").stdout)
+    assert found["events"] > 0
+    assert imported_world.run("audit").stdout
+
+
+@pytest.fixture
+def corrupted_world(world: World) -> Iterator[World]:
+    """A machine whose database is none."""
+    world.database.write_bytes(b"no database " * 1000)
+    yield world
+    world.database.unlink()
+
+
+def test_status_tells_a_corrupted_database(corrupted_world: World) -> None:
+    assert b"database     unreadable: " in corrupted_world.run("status").stdout
+
+
+@pytest.mark.parametrize("arguments", [["audit"], ["audit", "--explain", "-"], ["import"], ["init"], ["daemon"]])
+def test_corrupted_database_is_a_sentence(corrupted_world: World, arguments: list[str]) -> None:
+    done = corrupted_world.run(*arguments, input=b'{"hook_event_name": "Stop"}')
+    assert done.returncode == 1
+    assert done.stdout == b""
+    assert re.search(rb"^Error: .*database", done.stderr, re.MULTILINE)
+    assert b"Traceback" not in done.stderr
+
+
+def test_file_that_cannot_be_opened_is_a_sentence(imported_world: World) -> None:
+    imported_world.database.rename(imported_world.root / "kept")
+    imported_world.database.mkdir()
+    done = imported_world.run("import")
+    assert (done.returncode, b"Traceback" in done.stderr) == (1, False)
+    imported_world.database.rmdir()
+
+
 def test_import_counts_only_what_is_new(world: World) -> None:
     session = Session()
     path = world.write(session, session.prompt(), session.call("t1"), session.result("t1"))
     first = world.run("import", str(path))
-    assert first.stdout.decode().splitlines()[-1] == f"{len(session.keys)} new events from 1 transcripts"
-    assert world.run("import").stdout.decode().splitlines()[-1] == "0 new events from 1 transcripts"
+    assert first.stdout.decode().splitlines()[-1] == f"{len(session.keys)} new events from 1 transcript"
+    assert world.run("import").stdout.decode().splitlines()[-1] == "0 new events from 1 transcript"
 
 
 def test_import_leaves_out_what_is_too_old(world: World) -> None:
@@ -159,11 +276,27 @@ def test_import_beside_a_running_daemon(world: World, tmp_path: Path) -> None:
     world.expect(live, old)
 
 
-def test_import_says_what_it_skipped(world: World, tmp_path: Path) -> None:
-    link = tmp_path / "x.jsonl"
-    link.symlink_to("/etc/passwd")
-    done = world.run("import", str(link))
-    assert b"1 files skipped" in done.stderr
+@pytest.mark.parametrize("content", [None, b"", b"hello\n", b'{"type": "unheard-of"}\n'])
+def test_import_says_what_it_skipped(world: World, tmp_path: Path, content: bytes | None) -> None:
+    path = tmp_path / "x.jsonl"
+    if content is None:
+        path.symlink_to("/etc/passwd")
+    else:
+        path.write_bytes(content)
+    done = world.run("import", str(path))
+    assert b"1 file skipped" in done.stderr
+    assert done.stdout == b"0 new events from 0 transcripts\n"
+    assert done.returncode == 1
+    session = Session()
+    good = world.write(session, session.prompt())
+    assert world.run("import", str(path), str(good)).returncode == 0
+
+
+def test_import_without_a_folder_of_transcripts(world: World) -> None:
+    world.env["VIBETEA_CLAUDE_DIR"] = str(world.root / "nowhere")
+    done = world.run("import")
+    assert (done.returncode, b"VIBETEA_CLAUDE_DIR" in done.stderr) == (1, True)
+    assert b"Traceback" not in done.stderr
 
 
 def test_audit_prints_the_very_bytes(imported_world: World) -> None:
@@ -178,23 +311,83 @@ def test_audit_without_a_database(world: World) -> None:
     assert (done.returncode, b"vibetea up" in done.stderr) == (1, True)
 
 
+@pytest.mark.parametrize("level", ["standard", "strict"])
+def test_audit_warns_of_events_recorded_at_another_level(imported_world: World, level: str) -> None:
+    imported_world.env["VIBETEA_PRIVACY"] = level
+    done = imported_world.run("audit")
+    assert (b"recorded at `standard`" in done.stderr) == (level == "strict")
+
+
+def explained(world: World, document: object) -> dict[str, list[str]]:
+    """What each output came from, and under `discarded` all the rest."""
+    done = world.run("audit", "--explain", "-", input=json.dumps(document).encode())
+    assert done.returncode == 0
+    assert b"CANARY" not in done.stdout
+    found: dict[str, list[str]] = {"discarded": []}
+    for line in done.stdout.decode().splitlines():
+        if line.startswith("discarded: "):
+            found["discarded"].append(line.removeprefix("discarded: "))
+        elif "  <- " in line:
+            output, _, inputs = line.partition("  <- ")
+            found[output] = inputs.split(", ")
+        else:
+            assert line.startswith(("leaves: {", "nothing leaves"))
+    return found
+
+
 def test_audit_explains_a_hook(world: World) -> None:
-    payload = hook_payloads()["PostToolUse-Edit"]
-    explained = world.run("audit", "--explain", "-", input=json.dumps(payload).encode()).stdout.decode()
-    assert "used: tool_input.file_path -> payload.context\n" in explained
-    assert "used: duration_ms -> payload.durationMs\n" in explained
-    assert "discarded: tool_input.new_string\n" in explained
-    assert "CANARY" not in explained
+    found = explained(world, hook_payloads()["PostToolUse-Edit"])
+    assert found["payload.context"] == ["tool_name", "tool_input.file_path"]
+    assert found["payload.durationMs"] == ["duration_ms"]
+    assert "hook_event_name" in found["type"]
+    assert "tool_input.new_string" in found["discarded"]
+    assert not [output for output in found if "dropped" in output]
+
+
+@pytest.mark.parametrize(
+    ("event", "field", "output"),
+    [
+        ({"hook_event_name": "UserPromptSubmit", "prompt": "CANARY"}, "prompt", "type"),
+        ({"hook_event_name": "Stop", "stop_hook_active": False}, "stop_hook_active", "id"),
+        (
+            {
+                "hook_event_name": "Stop",
+                "cwd": "/home/dev/shop/src",
+                "transcript_path": "/p/-home-dev-shop-src/x.jsonl",
+            },
+            "transcript_path",
+            "payload.project",
+        ),
+    ],
+    ids=["prompt", "stop_hook_active", "transcript_path"],
+)
+def test_audit_names_what_only_decides(world: World, event: dict[str, object], field: str, output: str) -> None:
+    assert field in explained(world, {"session_id": "s", "prompt_id": "p"} | event)[output]
 
 
 def test_audit_explains_a_transcript_line(world: World) -> None:
+    found = explained(world, json.loads(Session().answer()))
+    assert found["payload.inputTokens"] == ["message.usage.input_tokens"]
+    assert "timestamp" in found["timestamp"]
+
+
+def test_audit_says_that_the_beginning_of_a_prompt_decides(world: World) -> None:
+    assert "message.content" in explained(world, json.loads(Session().prompt("CANARY")))["type"]
+
+
+def test_audit_explains_that_nothing_leaves(world: World) -> None:
+    assert world.run("audit", "--explain", "-", input=b"{}").stdout == b"nothing leaves\n"
+    done = world.run("audit", "--explain", "-", input=b'{"type": "mode", "mode": "plan"}')
+    assert done.stdout.splitlines()[0] == b"nothing leaves"
+
+
+def test_audit_explains_one_line_only(world: World) -> None:
     session = Session()
-    explained = world.run("audit", "--explain", "-", input=session.call("t1")).stdout.decode()
-    assert "used: message.usage.input_tokens -> " in explained
-    assert "leaves: {" in explained
+    done = world.run("audit", "--explain", "-", input=session.prompt() + session.answer())
+    assert (done.returncode, b"a single one" in done.stderr) == (1, True)
 
 
-@pytest.mark.parametrize("raw", [b"", b"[]", b"{", b"\xff"])
+@pytest.mark.parametrize("raw", [b"", b"[]", b"{", b"\xff", b'{"a":' * 600 + b"1" + b"}" * 600])
 def test_audit_explains_no_garbage(world: World, raw: bytes) -> None:
     done = world.run("audit", "--explain", "-", input=raw)
     assert done.returncode == 1
@@ -203,7 +396,9 @@ def test_audit_explains_no_garbage(world: World, raw: bytes) -> None:
 
 def test_plugins_are_listed(world: World) -> None:
     (world.state / "config.toml").write_text('plugins = ["no_such_plugin"]\n')
-    listed = {plugin["name"]: plugin for plugin in json.loads(world.run("plugins", "--json").stdout)}
+    done = world.run("plugins", "--json")
+    assert done.returncode == 1
+    listed = {plugin["name"]: plugin for plugin in json.loads(done.stdout)}
     assert listed["vibetea_daemon.sources.transcripts"]["hooks"] == ["vibetea_sources"]
     assert "no_such_plugin" in listed["no_such_plugin"]["error"]
     assert b"from config.toml" in world.run("plugins").stdout
@@ -222,9 +417,87 @@ def test_hooks_go_in_and_out(world: World) -> None:
     assert settings.read_bytes() == before
 
 
+def test_doctor_finds_nothing_wrong(world: World) -> None:
+    assert world.run("install-hooks").returncode == 0
+    with world.daemon():
+        done = world.run("doctor")
+    assert done.returncode == 0, done.stdout
+    assert b"wrong" not in done.stdout
+
+
+def faults(world: World) -> str:
+    done = world.run("doctor")
+    assert done.returncode == 1
+    assert b"Traceback" not in done.stderr
+    return done.stdout.decode()
+
+
+def test_doctor_of_a_new_machine(world: World) -> None:
+    world.projects.rmdir()
+    said = faults(world)
+    assert "wrong  daemon\n       not running" in said
+    assert "wrong  hooks\n       not installed" in said
+    assert "wrong  transcripts\n" in said
+    assert "fine   database" in said
+
+
+def test_doctor_tells_hooks_that_are_altered_or_switched_off(world: World) -> None:
+    world.run("install-hooks")
+    settings = world.root / "claude/settings.json"
+    settings.write_text(json.dumps(json.loads(settings.read_text()) | {"disableAllHooks": True}))
+    world.emit.chmod(0o600)
+    world.emit.write_text("altered")
+    said = faults(world)
+    assert "disableAllHooks is set in" in said
+    assert "missing or altered" in said
+    settings.write_text("{ // mine")
+    assert str(settings) in faults(world)
+
+
+def test_doctor_tells_a_loose_key_a_missing_plugin_and_a_corrupted_database(world: World) -> None:
+    world.run("init")
+    (world.state / "key.priv").chmod(0o644)
+    (world.state / "config.toml").write_text('plugins = ["no_such_plugin"]\n')
+    world.database.write_bytes(b"no database " * 1000)
+    said = faults(world)
+    assert "chmod 600" in said
+    assert "no_such_plugin" in said
+    assert "wrong  database\n       file is not a database" in said
+    world.database.unlink()
+
+
+def test_doctor_tells_events_of_another_privacy_level(imported_world: World) -> None:
+    imported_world.env["VIBETEA_PRIVACY"] = "strict"
+    assert "recorded at `standard`" in faults(imported_world)
+
+
 def test_settings_with_comments_are_left_alone(world: World) -> None:
     settings = world.root / "mine.json"
     settings.write_text("{ // mine\n}")
     done = world.run("install-hooks", "--settings", str(settings))
     assert done.returncode == 1
     assert settings.read_text() == "{ // mine\n}"
+
+
+def test_invented_sessions_tell_of_all_that_happens(world: World) -> None:
+    demo.write_history(world.projects, datetime.now(UTC))
+    assert world.run("import").returncode == 0
+    told = {row[0] for row in world.query("select type from events")}
+    assert told >= {"session", "activity", "agent", "tool", "token_usage", "agent_spawn", "skill_invocation", "error"}
+    assert world.query("select count(*) from events where agent_id is not null and type = 'tool'") != [(0,)]
+    assert not world.counters()
+
+
+def test_invented_sessions_report_by_hooks_too(world: World) -> None:
+    (world.root / "vibetea").symlink_to(world.state)
+    world.start()
+    stop = threading.Event()
+    inventor = threading.Thread(target=demo.live, args=(world.projects, stop))
+    inventor.start()
+    try:
+        timed = "select count(*) from events where duration_ms is not null"
+        wait_until(lambda: world.query(timed) != [(0,)], "no hook ever told a duration", 60)
+    finally:
+        stop.set()
+        inventor.join()
+    assert not world.counters()

@@ -81,6 +81,19 @@ def test_a_session_keeps_its_colour(address: str, open_page: Any, empty_db: Even
     assert same[0] == same[1] != other
 
 
+def test_twelve_sessions_have_twelve_colours(address: str, open_page: Any, empty_db: Events) -> None:
+    page = open_page(address)
+    for _ in range(2):
+        for number in range(12):
+            empty_db.add(session_id=f"{number:04d}9b52-7c1e-4b7a-9a52-0d6f3c1e8b11")
+    shows(page, list(range(24, 0, -1)))
+    chips = page.eval_on_selector_all(
+        ".session", "all => all.map(each => [each.title, getComputedStyle(each).backgroundColor])"
+    )
+    assert len({session for session, _ in chips}) == len({colour for _, colour in chips}) == 12
+    assert len({tuple(chip) for chip in chips}) == 12
+
+
 HOSTILE = [
     "<script>document.title='taken'</script>",
     "<img src=x onerror=\"document.title='taken'\">",

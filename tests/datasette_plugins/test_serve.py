@@ -28,19 +28,57 @@ def rows(address: str, path: str) -> Any:
     return httpx.get(f"{address}{path}").raise_for_status().json()
 
 
-def test_the_table_shows_the_newest_first_with_facets_and_meanings(address: str) -> None:
+def test_the_table_shows_the_newest_first_with_facets(address: str) -> None:
     table = rows(address, "/vibetea/events.json?_shape=objects&_extra=facet_results")
     assert [row["seq"] for row in table["rows"]] == list(range(10, 0, -1))
     facets = table["facet_results"]
     assert {"type", "tool", "project", "status"} <= set(facets.get("results", facets))  # Datasette 1.0 wraps them
-    assert "Order of arrival" in httpx.get(f"{address}/vibetea/events").text
 
 
-def test_what_belongs_to_the_daemon_and_to_sqlite_is_hidden(address: str) -> None:
-    hidden = {table["name"]: table["hidden"] for table in rows(address, "/vibetea.json")["tables"]}
-    assert not hidden["events"]
-    assert all(value == name.startswith(("_", "sqlite")) for name, value in hidden.items())
-    assert any(hidden.values())
+@pytest.mark.parametrize(
+    ("table", "said"), [("activity", "slot * 900"), ("usage", "slot * 900"), ("sessions", "latest")]
+)
+def test_every_table_says_what_it_is(address: str, table: str, said: str) -> None:
+    assert said in httpx.get(f"{address}/vibetea/{table}").text
+
+
+def test_sessions_show_the_latest_first(full_db: Events, address: str) -> None:
+    for name, last in {"a": "2026-03-01", "c": "2026-03-03", "b": "2026-03-02"}.items():
+        full_db.connection.execute(
+            "insert into sessions values (?, 'laptop', 'shop', '2026-01-01', ?, 1)", [name, last]
+        )
+    found = rows(address, "/vibetea/sessions.json?_shape=objects")["rows"]
+    assert [row["session_id"] for row in found] == ["c", "b", "a"]
+
+
+def test_only_what_is_meant_for_people_is_listed(address: str) -> None:
+    names = {table["name"] for table in rows(address, "/vibetea.json")["tables"]}
+    assert names == {"events", "sessions", "activity", "usage"}
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "said"),
+    [
+        ("/nowhere", 404, ""),
+        ("/vibetea/events/99", 404, ""),
+        ("/vibetea.json?sql=select+secret+from+nowhere", 400, ""),
+        ("/vibetea.csv?sql=select+secret+from+nowhere&_stream=1", 200, ""),
+        ("/vibetea/peek", 500, "a page failed: DatabaseError\n"),
+    ],
+)
+def test_an_error_leaves_no_content_in_the_terminal(full_db: Events, path: str, status: int, said: str) -> None:
+    full_db.connection.execute("create view peek as select * from _secrets")
+    with served(full_db.path) as (address, server):
+        assert httpx.get(f"{address}{path}").status_code == status
+        server.stop()
+    assert "".join(server.said[1:]) == said
+
+
+def test_a_page_without_a_database_leaves_no_content_in_the_terminal(tmp_path: Path) -> None:
+    with served(tmp_path / "vibetea.db") as (address, server):
+        assert httpx.get(f"{address}/").status_code == 500
+        server.stop()
+    assert "".join(server.said[1:]) == "a page failed: OperationalError\n"
 
 
 def test_the_file_cannot_be_fetched(address: str) -> None:

@@ -87,8 +87,8 @@ class Writer:
         try:
             self._store.write(group)
         except Exception as error:  # noqa: BLE001  the writer outlives what it cannot write
-            if isinstance(error, sqlite3.Error) and error.sqlite_errorcode & 0xFF in PASSING:
-                self._fail(error.sqlite_errorname)
+            if getattr(error, "sqlite_errorcode", 0) & 0xFF in PASSING:
+                self._fail(getattr(error, "sqlite_errorname", ""))
                 return False
             if len(group) > 1:  # one of them is bad; the others must not suffer
                 return all(self._write([batch]) for batch in group)

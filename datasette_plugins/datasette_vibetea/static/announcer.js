@@ -26,6 +26,7 @@ export class Announcer {
 
   connection(state) {
     clearTimeout(this.#lost);
+    if (state === "no_daemon") this.#say("No daemon runs. Start it with: vibetea up");
     if (state !== "reconnecting") return;
     this.#lost = setTimeout(() => this.#say("Connection lost. Reconnecting."), LOST_AFTER);
   }

@@ -7,6 +7,7 @@ import { Stream } from "./stream.js";
 const CONNECTION = {
   connecting: "Connecting",
   live: "Live",
+  no_daemon: "No daemon · vibetea up",
   reconnecting: "Reconnecting",
   waiting: "Waiting",
   paused: "Paused while hidden",

@@ -6,6 +6,8 @@ import { describe, text } from "./words.js";
 const HUES = 12; // from green to pink: red and amber mean something else here
 const FIRST_HUE = 130;
 const HUE_STEP = 18;
+const STRIDE = 5; // the next one free looks different
+const hues = new Map();
 const CLOCK = new Intl.DateTimeFormat(undefined, { timeStyle: "medium", hourCycle: "h23" });
 const DAY = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
 const FULL = new Intl.DateTimeFormat(undefined, { dateStyle: "full", timeStyle: "medium" });
@@ -52,17 +54,38 @@ function session(event) {
   const id = text(event.session_id);
   const chip = element("bdi", "session", id.slice(0, 4));
   if (id) {
-    chip.title = `Session ${id}`;
+    chip.title = name(id);
     chip.style.setProperty("--hue", hue(id));
   }
   return chip;
 }
 
-/** The same colour for the same session, everywhere and always. */
+/** A colour of its own for each session shown, the same as long as it is; more sessions than colours share them. */
 function hue(id) {
-  let hash = 0x811c9dc5;
-  for (const character of id) hash = Math.imul(hash ^ character.codePointAt(0), 0x01000193) >>> 0;
-  return FIRST_HUE + ((hash >>> 8) % HUES) * HUE_STEP;
+  if (!hues.has(id)) hues.set(id, free(id));
+  return FIRST_HUE + hues.get(id) * HUE_STEP;
+}
+
+function free(id) {
+  const shown = new Set(Array.from(document.querySelectorAll(".session[title]"), (chip) => chip.title));
+  for (const other of hues.keys()) if (!shown.has(name(other))) hues.delete(other);
+  const taken = new Set(hues.values());
+  const wish = hash(id) % HUES; // so that most keep theirs from page to page
+  for (let step = 0; step < HUES; step += 1) {
+    const found = (wish + step * STRIDE) % HUES;
+    if (!taken.has(found)) return found;
+  }
+  return wish;
+}
+
+function hash(id) {
+  let found = 0x811c9dc5;
+  for (const character of id) found = Math.imul(found ^ character.codePointAt(0), 0x01000193) >>> 0;
+  return found >>> 8;
+}
+
+function name(id) {
+  return `Session ${id}`;
 }
 
 function element(name, className = "", content = "") {

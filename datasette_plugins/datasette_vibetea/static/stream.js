@@ -57,9 +57,11 @@ export class Stream {
       this.#open("reconnecting");
     });
     source.addEventListener("state", ({ data }) => {
+      const { state } = JSON.parse(data);
+      if (state === "no_daemon") return this.#on.connection(state);
       this.#absent = true;
       this.#cursor = null;
-      this.#on.absent(JSON.parse(data).state);
+      this.#on.absent(state);
     });
     source.addEventListener("error", () => this.#failed(source));
   }
