@@ -24,7 +24,7 @@ up: setup
 	@$(BIN)/vibetea up $(ARGS)
 
 test: setup lint tools
-	$(BIN)/python -m pytest -m "not soak" $(ARGS)
+	$(BIN)/python -m pytest -m "not soak" -n 3 $(ARGS)
 
 lint: setup
 	$(BIN)/ruff check

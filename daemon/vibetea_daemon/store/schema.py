@@ -2,6 +2,7 @@
 
 import secrets
 import sqlite3
+import time
 from pathlib import Path
 from typing import Any, Final
 
@@ -10,6 +11,8 @@ from sqlite_utils import Database, Migrations
 APPLICATION_ID: Final = 0x76627465  # "vbte", so that another program's file is not taken for ours
 VERSION: Final = 1
 """One more for every migration; a file with a higher one was written by a newer VibeTea."""
+PATIENCE: Final = 5.0
+"""Seconds to wait for another process that is just making or migrating the same database."""
 
 migrations: Final = Migrations("vibetea")
 
@@ -23,11 +26,11 @@ def open_database(path: Path) -> sqlite3.Connection:
     try:
         path.touch(mode=0o600, exist_ok=True)
         path.chmod(0o600)
-        connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5)
+        connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=PATIENCE)
     except (OSError, sqlite3.Error) as error:
         raise StoreError(f"{path} cannot be opened: {error}") from None
     try:
-        _prepare(connection)
+        _prepare_in_turn(connection)
     except sqlite3.DatabaseError as error:
         connection.close()
         if error.sqlite_errorcode & 0xFF in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
@@ -42,6 +45,18 @@ def open_database(path: Path) -> sqlite3.Connection:
     return connection
 
 
+def _prepare_in_turn(connection: sqlite3.Connection) -> None:
+    """SQLite does not wait when two switch to a WAL at once, so the waiting is done here."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        try:
+            return _prepare(connection)
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)
+
+
 def _prepare(connection: sqlite3.Connection) -> None:
     _check(connection)
     # WAL lets the pages read while we write; NORMAL survives the death of the process, which is what an
@@ -50,9 +65,16 @@ def _prepare(connection: sqlite3.Connection) -> None:
     connection.execute("pragma synchronous = normal")
     connection.execute("pragma journal_size_limit = 16777216")
     connection.execute("pragma temp_store = memory")
-    migrations.apply(Database(connection))
-    connection.execute(f"pragma application_id = {APPLICATION_ID}")
-    connection.execute(f"pragma user_version = {VERSION}")
+    connection.execute("begin immediate")
+    try:
+        migrations.apply(Database(connection))
+        connection.execute(f"pragma application_id = {APPLICATION_ID}")
+        connection.execute(f"pragma user_version = {VERSION}")
+        connection.execute("commit")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("rollback")
+        raise
 
 
 def _check(connection: sqlite3.Connection) -> None:
@@ -66,54 +88,56 @@ def _check(connection: sqlite3.Connection) -> None:
         )
 
 
+_TABLES: Final = """
+create table events(
+    seq integer primary key autoincrement, -- a reader's cursor: never reused
+    id text not null unique,
+    source text not null,
+    timestamp text not null,
+    type text not null,
+    session_id text,
+    project text,
+    tool text,
+    status text,
+    outcome text,
+    state text, -- an agent's state or an activity's kind
+    agent_id text,
+    model text,
+    duration_ms integer,
+    payload text not null
+);
+create index events_timestamp on events(timestamp);
+create table sessions(
+    session_id text primary key,
+    source text not null,
+    project text,
+    first_at text not null,
+    last_at text not null,
+    events integer not null
+);
+create table activity( -- slot: quarter hours since the epoch, exact in every time zone
+    slot integer not null, source text not null, project text not null, type text not null, tool text not null,
+    n integer not null, primary key (slot, source, project, type, tool)
+);
+create table usage(
+    slot integer not null, source text not null, project text not null, model text not null,
+    input_tokens integer not null, output_tokens integer not null,
+    cache_read_tokens integer not null, cache_creation_tokens integer not null,
+    messages integer not null, primary key (slot, source, project, model)
+);
+create table _offsets( -- a transcript is named by a keyed hash of its path
+    file text primary key, device integer not null, inode integer not null, modified integer not null,
+    size integer not null, offset integer not null, tail text not null
+);
+create table _counters(name text primary key, n integer not null);
+create table _status(name text primary key, value text not null);
+create table _secrets(name text primary key, value blob not null);
+"""
+
+
 @migrations()
 def tables(db: Any) -> None:
     """The first schema."""
-    db.executescript(
-        """
-        create table events(
-            seq integer primary key autoincrement, -- a reader's cursor: never reused
-            id text not null unique,
-            source text not null,
-            timestamp text not null,
-            type text not null,
-            session_id text,
-            project text,
-            tool text,
-            status text,
-            outcome text,
-            state text, -- an agent's state or an activity's kind
-            agent_id text,
-            model text,
-            duration_ms integer,
-            payload text not null
-        );
-        create index events_timestamp on events(timestamp);
-        create table sessions(
-            session_id text primary key,
-            source text not null,
-            project text,
-            first_at text not null,
-            last_at text not null,
-            events integer not null
-        );
-        create table activity( -- slot: quarter hours since the epoch, exact in every time zone
-            slot integer not null, source text not null, project text not null, type text not null, tool text not null,
-            n integer not null, primary key (slot, source, project, type, tool)
-        );
-        create table usage(
-            slot integer not null, source text not null, project text not null, model text not null,
-            input_tokens integer not null, output_tokens integer not null,
-            cache_read_tokens integer not null, cache_creation_tokens integer not null,
-            messages integer not null, primary key (slot, source, project, model)
-        );
-        create table _offsets( -- a transcript is named by a keyed hash of its path
-            file text primary key, device integer not null, inode integer not null, modified integer not null,
-            size integer not null, offset integer not null, tail text not null
-        );
-        create table _counters(name text primary key, n integer not null);
-        create table _status(name text primary key, value text not null);
-        create table _secrets(name text primary key, value blob not null);
-        """
-    )
+    for statement in _TABLES.split(";"):  # a script would be committed statement by statement
+        db.execute(statement)
     db["_secrets"].insert({"name": "hashing_key", "value": secrets.token_bytes(32)})
