@@ -10,7 +10,7 @@ from .entries import SCRIPT
 from .errors import SettingsError
 from .target import write_over
 
-_COPIES = {SCRIPT: "start.py", "emit.py": "emit.py"}
+_COPIES = {"emit.py": "emit.py", SCRIPT: "start.py"}  # the started one last: it needs the other
 
 
 def path(state_dir: Path) -> str:

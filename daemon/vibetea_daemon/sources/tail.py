@@ -2,10 +2,9 @@
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from vibetea_daemon.sources.files import open_ours
 
@@ -17,8 +16,7 @@ SAMPLE: Final = 512
 inode. Lines of one session often end alike; what a file begins with has an id and a time in it."""
 
 
-@dataclass(slots=True, frozen=True)
-class Line:
+class Line(NamedTuple):
     """A complete line without its newline; `start` is its first byte's place. None stands for one too long."""
 
     start: int
@@ -87,7 +85,10 @@ class TailedFile:
         chunk = os.pread(self._descriptor, size, self.read_to)
         start = 0
         while (end := chunk.find(b"\n", start)) >= 0:
-            raw = bytes(self._carry) + chunk[start:end] if self._waiting == len(self._carry) else None
+            if self._waiting == 0:
+                raw: bytes | None = chunk[start:end]
+            else:
+                raw = bytes(self._carry) + chunk[start:end] if self._waiting == len(self._carry) else None
             line = Line(self.position, raw)
             self.position += self._waiting + end - start + 1
             self._waiting = 0
