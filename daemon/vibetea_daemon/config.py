@@ -4,7 +4,6 @@ import os
 import stat
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -37,8 +36,7 @@ class Setting(NamedTuple):
     value: object
 
 
-@dataclass(frozen=True)
-class Config:
+class Config(NamedTuple):  # a data class would double the time `vibetea status` takes to load this
     """The settings of one installation. `Config.load` documents each.
 
     `since`, nanoseconds since the epoch, is where the import of old transcripts begins.

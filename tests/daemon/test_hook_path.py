@@ -354,6 +354,14 @@ def test_half_written_configuration_is_refused(world: World) -> None:
     assert b"config.toml" in done.stderr
 
 
+def wait_for_a_look_into_the_inbox(world: World) -> None:
+    """The daemon sweeps a stale file whenever it looks."""
+    stale = world.inbox / ".9-9.tmp"
+    stale.touch()
+    os.utime(stale, (time.time() - 4000,) * 2)
+    wait_until(lambda: not stale.exists(), "the daemon does not look into the inbox")
+
+
 def fill_up(more: Callable[[], object]) -> None:
     """Do it again until there is no room."""
     with pytest.raises(OSError, match="No space left"):
@@ -370,8 +378,10 @@ def test_full_disk_is_survived(world: World) -> None:
     try:
         world.install_emit()
         daemon = world.start()
-        before, during, after = Session(), Session(), Session()
+        before, inboxed, during, after = Session(), Session(), Session(), Session()
         assert send(world, frame(tool_hook(before, "t1"))) == ACK
+        waiting = world.inbox / ".1-1.tmp"
+        waiting.write_bytes(frame(tool_hook(inboxed, "t1")))
         filler = world.state / "filler"
         with filler.open("wb", buffering=0) as file:
             fill_up(lambda: file.write(b"x" * 512))
@@ -380,12 +390,16 @@ def test_full_disk_is_survived(world: World) -> None:
             lost += 1  # a few find room in what the database already holds
             assert lost < 1000
         world.hook(tool_hook(Session(), "lost too"))
+        waiting.rename(world.inbox / "1-1.frame")
+        for _ in range(2):
+            wait_for_a_look_into_the_inbox(world)
+        assert len(world.inboxed()) == 1
         world.write(during, *(line for n in range(50) for line in (during.prompt(), during.answer())))
         wait_until(lambda: "nothing can be written" in daemon.text, "the disk was not full")
         filler.unlink()
         assert send(world, frame(tool_hook(after, "t1"))) == ACK
         key = world.key()
-        wanted = before.ids(key) | during.ids(key) | after.ids(key)
+        wanted = set().union(*(session.ids(key) for session in (before, inboxed, during, after)))
         wait_until(lambda: wanted <= world.ids(), lambda: f"{len(wanted - world.ids())} missing")
         assert len(world.ids() - wanted) == lost
         assert world.query("pragma integrity_check") == [("ok",)]

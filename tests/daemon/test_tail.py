@@ -288,6 +288,18 @@ def test_inotify_queue_overflow_loses_nothing(world: World) -> None:
     world.expect(session, late)
 
 
+def test_what_the_watcher_complains_of_is_in_no_log(world: World) -> None:
+    """It warns, with paths, when folders appear faster than it can watch them."""
+    world.env["PYTHONWARNINGS"] = "always"
+    daemon = world.start()
+    session = Session()
+    for number in range(300):
+        (world.projects / f"private-{number}/a/subagents").mkdir(parents=True)
+    world.write(session, session.prompt())
+    world.expect(session)
+    assert "private" not in daemon.text
+
+
 def test_ten_thousand_old_files(world: World) -> None:
     line = Session().prompt()
     long_ago = time.time() - 60 * DAY

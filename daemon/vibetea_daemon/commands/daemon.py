@@ -4,7 +4,6 @@ import os
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import replace
 
 import click
 
@@ -20,9 +19,9 @@ def daemon(config: Config, *, since: int | None, everything: bool) -> None:
     """Run until a signal."""
     log_to_stderr()
     if everything:
-        config = replace(config, since=0)
+        config = config._replace(since=0)
     elif since is not None:
-        config = replace(config, since=time.time_ns() - since * DAY)
+        config = config._replace(since=time.time_ns() - since * DAY)
     running = Daemon(config)
     if os.environ.get(LIFELINE):
         threading.Thread(target=_until_end_of_input, args=(running.stop,), daemon=True).start()

@@ -8,7 +8,6 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -96,9 +95,8 @@ def _demo(config: Config) -> Iterator[Config]:
     with tempfile.TemporaryDirectory(prefix="vibetea-demo-") as folder:
         projects = Path(folder, "claude", "projects")
         demo.write_history(projects, datetime.now(UTC))
-        invented = replace(
-            config, home=Path(folder, "vibetea"), claude_dir=Path(folder, "claude"), source="demo", socket_override=None
-        )
+        home, claude_dir = Path(folder, "vibetea"), Path(folder, "claude")
+        invented = config._replace(home=home, claude_dir=claude_dir, source="demo", socket_override=None)
         invented.make_home()
         writer = threading.Thread(target=demo.live, args=(projects, stop))
         writer.start()
