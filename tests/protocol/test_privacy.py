@@ -62,7 +62,7 @@ def strict() -> Rules:
     [
         ("/home/anna/shop", "shop"),
         ("/home/anna/shop/", "shop"),
-        ("/home/anna/work/client/web.shop_2", "web.shop_2"),
+        ("/home/anna/src/client/web.shop_2", "web.shop_2"),
         ("/home/anna/shop/.claude/worktrees/fix-login", "shop"),
         ("/home/anna/shop/.claude/worktrees/fix-login/src", "shop"),
         ("/home/anna/shop/.claude", ".claude"),

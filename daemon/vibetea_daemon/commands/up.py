@@ -124,7 +124,7 @@ def _progress(config: Config, stop: threading.Event) -> None:
     while not (imported := status.collect(config).get("import")):
         if stop.wait(0.1):
             return
-    if imported["bytes_done"] >= imported["bytes"]:
+    if imported["bytes_done"] >= imported["bytes"] or not sys.stdout.isatty():
         return
     with click.progressbar(length=imported["bytes"], label="Importing", show_pos=False) as bar:
         done = 0
