@@ -60,7 +60,7 @@ class Transcripts:
     def prepare(self, ingest: Ingest, stop: threading.Event) -> None:
         """Find what is to be imported."""
         self._scan(ingest, first=True)
-        ingest.status(**{"import": self._import})
+        ingest.lines((), Counter(), status={"import": self._import})  # by the same way as what changes it later
 
     def run(self, ingest: Ingest, stop: threading.Event) -> None:
         """Follow until `stop` is set."""
