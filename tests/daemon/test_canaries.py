@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from datasette.app import Datasette
 from tests.daemon import recorded
+from tests.daemon.corpus import BEGINNING, HOOKS, TRANSCRIPTS
 from tests.daemon.frames import frame, send, spool
 from tests.daemon.recorded import Json
-from tests.daemon.test_noninterference import BEGINNING, HOOKS, TRANSCRIPTS
 from tests.daemon.world import World, wait_until
 
 TOKEN = "Canary-Zq7Wx-geheim"
