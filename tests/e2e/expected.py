@@ -3,7 +3,7 @@
 A line is `marks [xN] session-label story`. `h`: hooks see it. `t`: transcripts see it. `ht`: both do, and must give it
 one id. `h?`: hooks may see it once more, because the client ends them at its own end, or reminds the person after a
 while.
-`?`: every way may see it once more, because on a slow machine the client gives the notification a turn of its own.
+`?`: every way may see it once more, because on a slow machine the client gives the notification a turn of its own, or does not.
 """
 
 from typing import Final
@@ -76,8 +76,9 @@ EXPECTED: Final = {
         ht main tool look Bash ok in send
         ht main agent finished in send
         ht main activity machine
-        ht main agent waiting_input
-        t x3 main token_usage
+        ? main agent waiting_input
+        t x2 main token_usage
+        ? main token_usage
         t x2 main token_usage in send
         h main session ended other
         h main summary
