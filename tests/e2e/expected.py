@@ -3,7 +3,7 @@
 A line is `marks [xN] session-label story`. `h`: hooks see it. `t`: transcripts see it. `ht`: both do, and must give it
 one id. `h?`: hooks may see it once more, because the client ends them at its own end, or reminds the person after a
 while.
-`?`: every way may see it once more, because on a slow machine the client gives the notification a turn of its own, or does not.
+`?`: every way may see it once more: the client may or may not give a notification a turn of its own.
 """
 
 from typing import Final
