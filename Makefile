@@ -24,8 +24,7 @@ up: setup
 	@$(BIN)/vibetea up $(ARGS)
 
 test: setup lint tools
-	$(BIN)/python -m pytest -m "not soak" -n 3 $(ARGS) \
-		|| $(BIN)/python -m pytest -m "not soak" --last-failed $(ARGS)  # the real client, alone on the machine
+	$(BIN)/python -m pytest -m "not soak" -n 3 $(ARGS)
 
 lint: setup
 	$(BIN)/ruff check

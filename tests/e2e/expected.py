@@ -76,9 +76,8 @@ EXPECTED: Final = {
         ht main tool look Bash ok in send
         ht main agent finished in send
         ht main activity machine
-        ? main agent waiting_input
-        t x2 main token_usage
-        ? main token_usage
+        ht main agent waiting_input
+        t x3 main token_usage
         t x2 main token_usage in send
         h main session ended other
         h main summary
