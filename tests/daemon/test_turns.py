@@ -143,6 +143,31 @@ def test_subagent_has_a_file_of_its_own(world: World) -> None:
     assert {row[0] for row in world.query("select session_id from events")} == {session.id}
 
 
+@pytest.mark.parametrize("half", [None, "", '{"agentType": "Exp'], ids=["absent", "empty", "torn"])
+def test_subagent_waits_for_the_file_that_says_its_type(world: World, half: str | None) -> None:
+    world.start()
+    session = Session()
+    agent = Session(id=session.id, agent="a072439bd66e786b1")
+    meta = world.transcript(agent).with_suffix(".meta.json")
+    if half is not None:
+        meta.write_text(half)
+    brief = agent.brief()
+    world.write(agent, brief)
+    world.write(session, session.prompt(), session.call("t1"))
+    world.expect(session)  # a tool's start waits for longer than the brief would
+    meta.write_text('{"agentType": "Explore"}')
+    world.expect(session, agent)
+    assert world.query("select payload ->> 'agentType' from events where type = 'agent_spawn'") == [("Explore",)]
+
+
+def test_subagent_whose_type_nothing_says_is_a_custom_one(world: World) -> None:
+    world.start()
+    agent = Session(agent="a072439bd66e786b1")
+    world.write(agent, agent.brief())
+    world.expect(agent)
+    assert world.query("select payload ->> 'agentType' from events where type = 'agent_spawn'") == [("custom",)]
+
+
 def test_more_files_grow_than_are_kept_open(world: World) -> None:
     daemon = world.start()
     sessions = [Session() for _ in range(150)]

@@ -1,8 +1,8 @@
 """The built-in normaliser: Claude Code's hooks and transcripts."""
 
 import re
-import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -16,9 +16,6 @@ from vibetea_daemon.sources.files import NotOurs, read_ours
 
 SUBAGENT: Final = re.compile(r"agent-([A-Za-z0-9_-]{1,64})\Z")
 MAX_META: Final = 65_536
-META_TRIES: Final = 5
-META_PAUSE: Final = 0.01
-"""Seconds for Claude Code to finish writing."""
 
 
 class SubagentMeta(msgspec.Struct):
@@ -46,18 +43,14 @@ def vibetea_transcript_reader(path: Path, at_start: bool) -> TranscriptReader | 
         session=session.name,
         slug=session.parent.name,
         agent=found[1],
-        agent_type=_agent_type(path.with_suffix(".meta.json")),
+        agent_type=partial(_agent_type, path.with_suffix(".meta.json")),
         at_start=at_start,
     )
 
 
 def _agent_type(meta: Path) -> str:
-    """The type in a subagent's meta file, which Claude Code writes anew, in place, when the subagent ends."""
-    for _ in range(META_TRIES):
-        try:
-            return msgspec.json.decode(read_ours(meta, MAX_META), type=SubagentMeta).agent_type
-        except (NotOurs, OSError):
-            return ""
-        except (msgspec.DecodeError, UnicodeError, RecursionError):
-            time.sleep(META_PAUSE)
-    return ""
+    """The type in a subagent's meta file; empty while Claude Code has not written it, or writes it anew in place."""
+    try:
+        return msgspec.json.decode(read_ours(meta, MAX_META), type=SubagentMeta).agent_type
+    except (NotOurs, OSError, msgspec.DecodeError, UnicodeError, RecursionError):
+        return ""

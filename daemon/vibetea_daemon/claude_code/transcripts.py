@@ -1,6 +1,6 @@
 """What a transcript becomes, line by line."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -26,6 +26,8 @@ from vibetea_protocol.vocabulary import Outcome, SessionHow
 
 PATIENCE_NS: Final = 250_000_000
 """Nanoseconds a line waits for the one that decides about it, which is written within a few milliseconds."""
+TYPE_PATIENCE_NS: Final = 5_000_000_000
+"""Nanoseconds a subagent waits for its type, which is in a file of its own."""
 COMMAND: Final = "<command-name>"
 TYPED_COMMAND: Final = "<command-message>"
 """Begins a slash command that becomes a prompt; a built-in one begins with its name."""
@@ -56,14 +58,15 @@ class TranscriptReader:
     Args:
         session: the session's id, for lines that do not say it.
         slug: the name of the project folder.
-        agent: the subagent's id if the file is a subagent's, and `agent_type` its type.
+        agent: the subagent's id if the file is a subagent's.
+        agent_type: tells the subagent's type; empty while nothing says it.
         at_start: whether the first line it will see is the file's first.
     """
 
     session: str
     slug: str
     agent: str = ""
-    agent_type: str = ""
+    agent_type: Callable[[], str] = str
     at_start: bool = True
     resumable: bool = True
     _prompt: str = ""
@@ -75,6 +78,7 @@ class TranscriptReader:
     _rejected: str = ""
     _result_at: int = 0
     _waiting: list[Act] = field(default_factory=list)
+    _spawned: Report | None = None
 
     def acts(self, raw: bytes) -> Sequence[Act]:
         """The acts of one line. Raises BadInput."""
@@ -109,11 +113,19 @@ class TranscriptReader:
         for call in self._unbegun():
             if _past(max(call.start[0].at, self._result_at), now):
                 acts += call.started()
-        return acts
+        return acts + self._spawn(now)
 
     def unsettled(self) -> bool:
         """Whether anything waits."""
-        return bool(self._waiting or self._unbegun())
+        return bool(self._waiting or self._spawned or self._unbegun())
+
+    def _spawn(self, now: int) -> list[Act]:
+        """The subagent's beginning, once its type is known or will not be."""
+        where = self._spawned
+        if where is None or not ((kind := self.agent_type()) or _past(where.at, now, TYPE_PATIENCE_NS)):
+            return []
+        self._spawned = None
+        return [where.spawned(kind)]
 
     def _unbegun(self) -> list[OpenCall]:
         """The first open call of each message, if it was not told yet: later ones begin when it has ended."""
@@ -130,7 +142,7 @@ class TranscriptReader:
         return ()
 
     def _assistant(self, line: Line, where: Report) -> Sequence[Act]:
-        acts: list[Act] = []
+        acts = self._spawn(where.at)
         made_in = text(line.made_in)
         copied = made_in not in {"", where.session}
         if copied:  # a fork of `claude -p`: its answers are another session's, its prompts have lost their ids
@@ -184,8 +196,9 @@ class TranscriptReader:
         if text(line.interrupted) or content.startswith(INTERRUPTED):
             return self._interrupted(line, where)
         if self.agent:  # what a subagent is told was written by a model
-            began, self.at_start = self.at_start, False
-            return [where.spawned(self.agent_type)] if began else ()
+            if self.at_start:
+                self._spawned, self.at_start = where, False
+            return self._spawn(where.at)
         command = content.partition(COMMAND)[2].partition("<")[0]
         if content.startswith(COMMAND):
             how: SessionHow = "clear" if command == "/clear" else "startup"
@@ -260,5 +273,5 @@ def _outcome(line: Line, block: Block) -> Outcome:
             return "refused"
 
 
-def _past(at: int, now: int) -> bool:
-    return not 0 <= now - at < PATIENCE_NS
+def _past(at: int, now: int, patience: int = PATIENCE_NS) -> bool:
+    return not 0 <= now - at < patience
