@@ -77,8 +77,13 @@ class Reader(Protocol):
         """The acts of one line. Raises BadInput."""
         ...
 
-    def settle(self, now: int) -> Sequence[Act]:
-        """Acts of earlier lines that need not wait for a later one any more; `now` in nanoseconds."""
+    def settle(self, now: int, *, hooked: bool) -> Sequence[Act]:
+        """Acts of earlier lines that need not wait for a later one any more.
+
+        Args:
+            now: nanoseconds since the epoch.
+            hooked: whether the session's hooks report; then an act that only they can be sure of is left to them.
+        """
         ...
 
     def unsettled(self) -> bool:

@@ -98,7 +98,7 @@ def of_lines(transcript: Transcript, lines: tuple[Json, ...], level: Level) -> l
     """What leaves for a transcript."""
     reader = reader_of(transcript)
     leaving = [one for line in lines for one in of_line(reader, line, level)]
-    return leaving + [sanitise(act, RULES[level]).wire() for act in reader.settle(2**62)]
+    return leaving + [sanitise(act, RULES[level]).wire() for act in reader.settle(2**62, hooked=False)]
 
 
 anything = st.recursive(

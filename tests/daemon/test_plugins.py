@@ -165,7 +165,7 @@ def test_reader_that_fails_costs_its_own_file(world: World) -> None:
         "    resumable = True\n"
         "    session = 's'\n"
         "    def acts(self, raw): return ()\n"
-        "    def settle(self, now): return 1 / 0\n"
+        "    def settle(self, now, hooked): return 1 / 0\n"
         "    def unsettled(self): return False\n"
     )
     install(

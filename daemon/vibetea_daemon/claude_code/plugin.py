@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -24,6 +24,20 @@ class SubagentMeta(msgspec.Struct):
     agent_type: str = msgspec.field(name="agentType", default="")
 
 
+@dataclass(frozen=True)
+class AgentType:
+    """The type in a subagent's meta file; empty while Claude Code has not written it, or writes it anew in place."""
+
+    meta: Path
+
+    def __call__(self) -> str:
+        """Read it anew."""
+        try:
+            return msgspec.json.decode(read_ours(self.meta, MAX_META), type=SubagentMeta).agent_type
+        except (NotOurs, OSError, msgspec.DecodeError, UnicodeError, RecursionError):
+            return ""
+
+
 @hookimpl
 def vibetea_frame_acts(stamp: int, payload: bytes) -> Sequence[Act]:
     """Every frame is a hook of Claude Code's."""
@@ -43,14 +57,6 @@ def vibetea_transcript_reader(path: Path, at_start: bool) -> TranscriptReader | 
         session=session.name,
         slug=session.parent.name,
         agent=found[1],
-        agent_type=partial(_agent_type, path.with_suffix(".meta.json")),
+        agent_type=AgentType(path.with_suffix(".meta.json")),
         at_start=at_start,
     )
-
-
-def _agent_type(meta: Path) -> str:
-    """The type in a subagent's meta file; empty while Claude Code has not written it, or writes it anew in place."""
-    try:
-        return msgspec.json.decode(read_ours(meta, MAX_META), type=SubagentMeta).agent_type
-    except (NotOurs, OSError, msgspec.DecodeError, UnicodeError, RecursionError):
-        return ""

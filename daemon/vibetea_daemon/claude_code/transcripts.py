@@ -107,8 +107,10 @@ class TranscriptReader:
             case _:
                 return self._queued(line, where)
 
-    def settle(self, now: int) -> list[Act]:
-        """What waited for a line that would have come by now."""
+    def settle(self, now: int, *, hooked: bool) -> list[Act]:
+        """What waited for a line that would have come by now; in a hooked session a start told by no hook never was."""
+        if hooked:
+            return self._spawn(now + TYPE_PATIENCE_NS)
         acts = self._began() if self._waiting and _past(self._waiting[0].at, now) else []
         for call in self._unbegun():
             if _past(max(call.start[0].at, self._result_at), now):

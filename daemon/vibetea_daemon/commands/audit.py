@@ -155,7 +155,7 @@ def _teller(document: Document, rules: Rules) -> Callable[[Document], Outputs | 
         if "hook_event_name" in document:
             return list(acts_of_hook(stamp, raw))
         reader = TranscriptReader(session="", slug="", at_start=False)
-        return [*reader.acts(raw), *reader.settle(0)]
+        return [*reader.acts(raw), *reader.settle(0, hooked=False)]
 
     def told(changed: Document) -> Outputs | None:
         try:

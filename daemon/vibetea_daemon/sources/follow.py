@@ -63,9 +63,7 @@ class Follower:
         hooked = self._ingest.hooked_within(self._reader.session, HOOKS_ALIVE)
         limit = self._limit(hooked and not gone)
         before = self._file.read_to
-        acts = self._read(limit, counts)
-        if not hooked:  # else a start that no hook reported is one that never was
-            acts += self._reader.settle(time.time_ns())
+        acts = [*self._read(limit, counts), *self._reader.settle(time.time_ns(), hooked=hooked)]
         acts = [act for act in acts if act.at >= self._since]
         self.behind = self._file.read_to < limit
         if gone and not self.behind:
