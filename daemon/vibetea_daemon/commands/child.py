@@ -1,6 +1,7 @@
 """The daemon that `vibetea up` starts for itself."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -12,6 +13,7 @@ import click
 from vibetea_daemon.commands import status
 from vibetea_daemon.commands.daemon import LIFELINE
 from vibetea_daemon.config import Config
+from vibetea_daemon.daemon import signals
 
 START_SECONDS = 60
 """The inbox is emptied before a daemon is ready."""
@@ -42,8 +44,10 @@ class Child:
     @contextmanager
     def ready(cls, config: Config, options: list[str]) -> "Iterator[Child | None]":
         """A daemon that takes hooks, ended with us; None if somebody else's was quicker. Raises ClickException."""
-        child = cls(config, options)
+        child = None
         try:
+            with uninterrupted():
+                child = cls(config, options)
             deadline = time.monotonic() + START_SECONDS
             while status.collect(config).get("daemon", {}).get("pid") != child.process.pid:
                 if child.process.poll() == 0 and status.running(config):
@@ -53,7 +57,8 @@ class Child:
                 time.sleep(0.05)
             yield None if child.ended else child
         finally:
-            child.end()
+            if child is not None:
+                child.end()
 
     @property
     def ended(self) -> bool:
@@ -72,6 +77,18 @@ class Child:
         self.process.wait()
         if self.process.stdin:
             self.process.stdin.close()
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """A signal is heard when this is over: no child may be begun and then forgotten."""
+    heard: list[int] = []
+    try:
+        with signals(lambda number, _: heard.append(number)):
+            yield
+    finally:
+        for number in heard[:1]:
+            signal.raise_signal(number)
 
 
 def _environment(config: Config) -> dict[str, str]:
