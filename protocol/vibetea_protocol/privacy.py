@@ -130,6 +130,7 @@ class Rules:
         return is_plain(name) and name != self.home.rstrip("/").rpartition("/")[2]
 
 
+@lru_cache(maxsize=4096)
 def is_plain(name: str) -> bool:
     """Whether a name may be shown: narrow characters, 64 at most, and nothing like a credential."""
     return _NAME.match(name) is not None and not _SECRET.search(name) and name not in {".", ".."}

@@ -25,6 +25,9 @@ KNOWN: Final = TOLD | frozenset(
 )
 """Line types of the recorded client; another one is counted, and nothing else is done with it."""
 
+QUEUED: Final = b'"queued_command"'
+"""The one kind of attachment that something is told of."""
+
 
 class AnyLine(msgspec.Struct):
     """The one field that every line has."""
@@ -161,6 +164,8 @@ def category_of(line: Line) -> ErrorCategory:
 def line_of(raw: bytes) -> Line | None:
     """The line, or None if nothing is told of its type. Raises BadInput."""
     kind = fields.document(_any_line, raw).type
+    if kind == "attachment" and QUEUED not in raw:  # most lines are attachments nothing is told of
+        return None
     if kind in TOLD:
         return fields.decode(_line, raw)
     if kind not in KNOWN:
@@ -175,7 +180,7 @@ def message_of(line: Line) -> Message:
 
 def queued_prompt_of(line: Line) -> str:
     """The id of a prompt that a running turn absorbed, or "" if the attachment is anything else. Raises BadInput."""
-    if not bytes(line.attachment).startswith(b'{"type":"queued_command"'):
+    if not bytes(line.attachment).startswith(b'{"type":' + QUEUED):
         return ""
     queued = fields.decode(_queued, line.attachment)
     return text(queued.source_uuid) if text(queued.commandMode) == "prompt" else ""
