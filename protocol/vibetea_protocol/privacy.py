@@ -21,7 +21,9 @@ _NAME: Final = re.compile(NAME_PATTERN.replace("$", r"\Z"))
 _AGENT_ID: Final = re.compile(r"[a-z0-9]{1,64}\Z")
 _MODEL: Final = re.compile(r"claude-[a-z0-9.-]{1,40}\Z")
 _MCP: Final = re.compile(r"mcp__[A-Za-z0-9._-]{1,59}\Z")
-_HOME: Final = re.compile(r"/(home|Users)/[^/]+\Z|/root\Z")  # another machine's, in imports and containers
+_HOME: Final = re.compile(  # another machine's, in imports and containers; Windows' own under WSL
+    r"(/[^/]+){0,2}/(home|Users)/[^/]+\Z|(/private)?(/var)?/root\Z"
+)
 _WORKTREE: Final = re.compile(r"/\.claude/worktrees/[^/]+(?=/|\Z)")
 # An alarm behind the rules, not the rule: a name that looks like a credential is no name.
 _SECRET: Final = re.compile(

@@ -44,7 +44,8 @@ class Tasks:
     def __init__(self, claude_dir: Path, since: int) -> None:
         self._claude_dir = claude_dir
         self._since = since
-        self._told: dict[str, int] = {}
+        self._seen: dict[str, int] = {}
+        self._told: dict[str, Counter[str]] = {}
 
     def prepare(self, ingest: Ingest, stop: threading.Event) -> None:
         """Nothing: a list is whole whenever it is read."""
@@ -52,31 +53,35 @@ class Tasks:
     def run(self, ingest: Ingest, stop: threading.Event) -> None:
         """Look until `stop` is set."""
         while not stop.is_set():
-            acts = [act for session, files in self._lists() if (act := self._act(session, files, ingest))]
+            acts = [act for session, *found in self._lists() if (act := self._act(session, *found, ingest))]
             if acts:
                 ingest.lines(acts, Counter())
             stop.wait(INTERVAL)
 
-    def _lists(self) -> Iterator[tuple[str, list[Path]]]:
-        """Each session with the files of its list."""
+    def _lists(self) -> Iterator[tuple[str, int, list[Path]]]:
+        """Each session with the nanosecond its list changed, and the list's files."""
         for folder in _entries(self._claude_dir / "tasks"):
             if folder.is_dir(follow_symlinks=False):
-                yield folder.name, [Path(entry.path) for entry in _entries(folder) if entry.name.endswith(".json")]
+                files = [Path(entry.path) for entry in _entries(folder) if entry.name.endswith(".json")]
+                if files or folder.name in self._seen:  # a task that was deleted changes the folder alone
+                    yield folder.name, max(map(_changed, [Path(folder.path), *files])), files
         for entry in _entries(self._claude_dir / "todos"):
             session, _, agent = entry.name.removesuffix(".json").partition("-agent-")
             if agent == session:  # a subagent's list is its own affair
-                yield session, [Path(entry.path)]
+                yield session, _changed(Path(entry.path)), [Path(entry.path)]
 
-    def _act(self, session: str, files: list[Path], ingest: Ingest) -> Act | None:
-        changed = max((_changed(path) for path in files), default=0)
-        if changed <= max(self._told.get(session, 0), self._since):
+    def _act(self, session: str, changed: int, files: list[Path], ingest: Ingest) -> Act | None:
+        if changed <= max(self._seen.get(session, 0), self._since):
             return None
-        self._told[session] = changed
+        self._seen[session] = changed
         try:
             states = Counter(task.status for path in files for task in _tasks(path))
         except (NotOurs, OSError, msgspec.DecodeError, UnicodeError, RecursionError):
             ingest.drop("task_list_unreadable")  # half-written: it changes again when it is whole
             return None
+        if states == self._told.get(session):
+            return None
+        self._told[session] = states
         completed, in_progress, pending, abandoned = (states[state] for state in STATES)
         return Act(
             type="todo_progress",
@@ -106,7 +111,8 @@ def _changed(path: Path) -> int:
         found = path.lstat()
     except OSError:
         return 0
-    return found.st_mtime_ns if stat.S_ISREG(found.st_mode) and found.st_uid == os.geteuid() else 0
+    ours = stat.S_IFMT(found.st_mode) in {stat.S_IFREG, stat.S_IFDIR} and found.st_uid == os.geteuid()
+    return found.st_mtime_ns if ours else 0
 
 
 def _tasks(path: Path) -> list[Task]:
