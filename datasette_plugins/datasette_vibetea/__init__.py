@@ -46,6 +46,28 @@ def asgi_wrapper(datasette: Any) -> Callable[[guard.App], guard.App]:
     return guard.wrapper(database.config(datasette).get("hosts", ()))
 
 
+@hookimpl(trylast=True)  # of several answers the last one counts
+def permission_allowed(datasette: Any, action: str, resource: Any) -> Callable[[], Awaitable[bool | None]] | None:
+    """Datasette 0.65: the daemon's own tables are not there for anybody, and so not listed."""
+    if action != "view-table":
+        return None
+
+    async def refused() -> bool | None:
+        return False if await access.is_nobodys(datasette, *resource) else None
+
+    return refused
+
+
+@hookimpl
+def permission_resources_sql(action: str) -> Any:
+    """The same for Datasette 1.0."""
+    if action != "view-table":
+        return None
+    from datasette.permissions import PermissionSQL
+
+    return PermissionSQL(sql=access.NOBODYS_SQL)
+
+
 @hookimpl
 def prepare_connection(conn: sqlite3.Connection, database: str) -> None:
     """Bound what one SQL expression of a visitor may build in memory, and keep the daemon's own tables from it."""

@@ -71,11 +71,6 @@ class Hub:
         self._poller: asyncio.Task[None] | None = None
         self._abandoned = False
 
-    @property
-    def running(self) -> bool:
-        """Whether the poller runs."""
-        return self._poller is not None
-
     @asynccontextmanager
     async def join(self) -> AsyncIterator[Client]:
         """A client that gets every event committed from now on. Raises what opening a Reader raises."""

@@ -119,14 +119,24 @@ def test_goes_on_by_itself_once_there_is_a_database(open_page: Any, tmp_path: Pa
         events.connection.close()
 
 
+def test_the_home_page_leads_here_until_there_is_a_database(open_page: Any, tmp_path: Path) -> None:
+    with served(tmp_path / "vibetea.db") as (base, _):
+        page = open_page(base)
+        expect(page.get_by_role("heading", name="No events to read yet")).to_be_visible()
+        assert page.url == base + PAGE
+
+
 def test_begins_anew_when_the_events_are_gone(address: str, open_page: Any, empty_db: Events) -> None:
-    empty_db.add(9)
+    empty_db.add(4)
+    empty_db.add(5, source="workstation")
     page = open_page(address)
     live(page)
+    expect(page.locator(".source").first).to_be_visible()
     turn(page, "hidden")
     empty_db.connection.execute("delete from events where seq > 4")
     turn(page, "visible")
     shows(page, [4, 3, 2, 1])
+    expect(page.locator(".source").first).to_be_hidden()
 
 
 def test_nothing_moves_under_a_reader_who_scrolled_down(address: str, open_page: Any, empty_db: Events) -> None:

@@ -65,6 +65,7 @@ def test_a_row_tells_who_and_when_and_leads_to_its_row(address: str, open_page: 
     expect(link.locator(".source")).to_be_hidden()
     empty_db.add(source="workstation")
     expect(page.locator(".source").first).to_be_visible()
+    expect(page.locator(".source")).to_have_text(["workstation", "laptop"])
     page.locator(f'[data-seq="{seq}"] a').click()
     page.wait_for_url(f"**/vibetea/events/{seq}")
     expect(page.locator("body")).to_contain_text("auth.ts")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from typing import TYPE_CHECKING
 
 import httpx
 import pytest
 from datasette.app import Datasette
-from tests.datasette_plugins.conftest import Events, served
+from tests.datasette_plugins.conftest import Events
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,7 +25,9 @@ QUERIES = [
     "select group_concat(hex(value)) from _secrets union select ''",
     "select hex(value) from events, _secrets union all select seq from events",
     "select 1 from _secrets where hex(value) like '%'",
-    "select count(*) from _secrets",
+    "select count(value) from _secrets",
+    "select count(*) from _secrets where value > x'80'",
+    "select rowid from _offsets",
     "select name from _status",
     "explain select * from _secrets",
 ]
@@ -34,9 +37,9 @@ PATHS = [
     "/vibetea/_secrets.csv?_stream=1",
     "/vibetea/_secrets/hashing_key.json",
     "/vibetea/_status.json",
-    "/vibetea/peek.json",
-    "/vibetea/peek.csv",
+    "/vibetea/sqlite_sequence",
 ]
+VIEWS = ["/vibetea/peek.json", "/vibetea/peek.csv"]
 
 
 @pytest.fixture
@@ -64,11 +67,37 @@ async def test_no_query_reads_them(datasette: Datasette, key: bytes, sql: str, s
     assert refused or (suffix == ".csv" and not response.text.strip())
 
 
-@pytest.mark.parametrize("path", PATHS)
-async def test_no_page_reads_them(datasette: Datasette, key: bytes, path: str) -> None:
+@pytest.mark.parametrize(("path", "status"), [(path, 403) for path in PATHS] + [(path, 500) for path in VIEWS])
+async def test_no_page_reads_them(datasette: Datasette, key: bytes, path: str, status: int) -> None:
     response = await datasette.client.get(path)
-    assert response.status_code == 500
+    assert response.status_code == status
     assert not tells(response, key)
+
+
+@pytest.mark.parametrize("actor", [None, {"id": "root"}])
+async def test_only_what_is_meant_for_people_is_listed(full_db: Events, actor: dict[str, str] | None) -> None:
+    datasette = Datasette([str(full_db.path)], metadata={"databases": {"vibetea": {"tables": {"_status": {}}}}})
+    cookies = {"ds_actor": datasette.sign({"a": actor}, "actor")} if actor else {}
+    listed = await datasette.client.get("/vibetea.json?_show_hidden=1", cookies=cookies)
+    assert {table["name"] for table in listed.json()["tables"]} == {"events", "sessions", "activity", "usage"}
+    for path in ("/", "/vibetea", "/vibetea?_show_hidden=1"):
+        page = await datasette.client.get(path, cookies=cookies)
+        assert page.status_code == 200
+        assert not re.search(r"hidden table|/vibetea/(?:_|sqlite_)|from _", page.text)
+
+
+async def test_a_rule_of_the_owner_does_not_open_them(full_db: Events, key: bytes) -> None:
+    rules = {"databases": {"vibetea": {"tables": {"_secrets": {"allow": True}}}}}
+    response = await Datasette([str(full_db.path)], metadata=rules).client.get("/vibetea/_secrets.json")
+    assert response.status_code == 403
+    assert not tells(response, key)
+
+
+async def test_how_many_rows_they_have_is_no_secret(datasette: Datasette) -> None:
+    sql = "select count(*) from _secrets"
+    params = {"sql": sql, "_shape": "arrayfirst"}
+    response = await datasette.client.get("/vibetea.json", params=params, follow_redirects=True)
+    assert response.json() == [1]
 
 
 async def test_not_over_attached_databases_either(full_db: Events, key: bytes) -> None:
@@ -87,7 +116,8 @@ async def test_not_of_a_file_that_became_a_database_of_events_later(tmp_path: Pa
     assert (await datasette.client.get("/vibetea.json")).status_code == 200
     events = Events(path)
     events.add()
-    assert (await datasette.client.get("/vibetea/_secrets.json")).status_code == 500
+    assert (await datasette.client.get("/vibetea/_secrets.json")).status_code == 403
+    assert "_secrets" not in (await datasette.client.get("/vibetea?_show_hidden=1")).text
     assert (await datasette.client.get("/vibetea/events.json")).status_code == 200
     events.connection.close()
 
@@ -97,8 +127,10 @@ async def test_other_databases_keep_their_tables(tmp_path: Path) -> None:
     with sqlite3.connect(path) as connection:
         connection.executescript("create table _mine(a); insert into _mine values (7); create table t(a)")
     connection.close()
-    response = await Datasette([str(path)]).client.get("/notes/_mine.json?_shape=arrays")
+    datasette = Datasette([str(path)])
+    response = await datasette.client.get("/notes/_mine.json?_shape=arrays")
     assert response.json()["rows"] == [[1, 7]]
+    assert "_mine" in (await datasette.client.get("/notes?_show_hidden=1")).text
 
 
 @pytest.mark.parametrize(
@@ -117,12 +149,3 @@ async def test_other_databases_keep_their_tables(tmp_path: Path) -> None:
 )
 async def test_everything_else_can_be_read(datasette: Datasette, path: str) -> None:
     assert (await datasette.client.get(path, follow_redirects=True)).status_code == 200
-
-
-def test_our_server_forbids_them_and_does_not_list_them(full_db: Events, key: bytes) -> None:
-    with served(full_db.path) as (address, server):
-        assert httpx.get(f"{address}/vibetea/_secrets").status_code == 403
-        assert "_secrets" not in httpx.get(f"{address}/vibetea?_show_hidden=1").text
-        assert not tells(httpx.get(f"{address}/vibetea.json", params={"sql": QUERIES[0]}), key)
-        server.stop()
-    assert "_secrets" not in "".join(server.said)

@@ -6,15 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
-from tests.datasette_plugins.conftest import DEADLINE, plainly_served, served
+from click import ClickException
+from tests.datasette_plugins.conftest import DEADLINE, Events, plainly_served, served
 
 from datasette_vibetea.serve import serve
+from vibetea_daemon.commands import dashboard
+from vibetea_daemon.config import Config
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-    from tests.datasette_plugins.conftest import Events
 
 
 @pytest.fixture
@@ -51,11 +52,6 @@ def test_sessions_show_the_latest_first(full_db: Events, address: str) -> None:
     assert [row["session_id"] for row in found] == ["c", "b", "a"]
 
 
-def test_only_what_is_meant_for_people_is_listed(address: str) -> None:
-    names = {table["name"] for table in rows(address, "/vibetea.json")["tables"]}
-    assert names == {"events", "sessions", "activity", "usage"}
-
-
 @pytest.mark.parametrize(
     ("path", "status", "said"),
     [
@@ -74,11 +70,16 @@ def test_an_error_leaves_no_content_in_the_terminal(full_db: Events, path: str, 
     assert "".join(server.said[1:]) == said
 
 
-def test_a_page_without_a_database_leaves_no_content_in_the_terminal(tmp_path: Path) -> None:
+@pytest.mark.parametrize("path", ["/", "/vibetea", "/vibetea/events"])
+def test_every_page_leads_to_the_live_one_until_there_is_a_database(tmp_path: Path, path: str) -> None:
     with served(tmp_path / "vibetea.db") as (address, server):
-        assert httpx.get(f"{address}/").status_code == 500
+        found = httpx.get(f"{address}{path}", follow_redirects=True)
+        assert (found.status_code, found.url.path) == (200, "/-/vibetea")
+        events = Events(tmp_path / "vibetea.db")
+        assert httpx.get(f"{address}{path}").status_code == 200
+        events.connection.close()
         server.stop()
-    assert "".join(server.said[1:]) == "a page failed: OperationalError\n"
+    assert server.said[1:] == []
 
 
 def test_the_file_cannot_be_fetched(address: str) -> None:
@@ -131,6 +132,25 @@ def read(address: str, count: int, headers: dict[str, str]) -> list[int]:
 def test_an_address_in_use_is_an_error_at_once(full_db: Events) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(OSError, match="in use"):
         serve(full_db.path, port=taken.getsockname()[1], on_ready=lambda _: None)
+
+
+def test_a_port_in_use_is_told_in_a_sentence(tmp_path: Path) -> None:
+    config = Config.load({"HOME": str(tmp_path), "VIBETEA_HOME": str(tmp_path)})
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(ClickException) as told:
+            dashboard.show(config, no_open=True, port=port, on_ready=lambda _: None)
+    assert told.value.message == (
+        f"port {port} is used by another program; name another with --port, or take any with --port 0"
+    )
+
+
+def test_datasette_itself_serves_it_without_complaint(full_db: Events) -> None:
+    with plainly_served(full_db.path) as (address, server):
+        page = httpx.get(f"{address}/vibetea").raise_for_status().text
+        assert "select * from activity" in page
+        server.stop()
+    assert "ERROR" not in "".join(server.said)
 
 
 def test_a_database_that_is_missing_is_waited_for(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from tests.datasette_plugins.conftest import READ, Events
 from tests.datasette_plugins.sse import DEADLINE, Message, opened
 
 from datasette_vibetea import hub, stream
+from datasette_vibetea.database import Reader
 from datasette_vibetea.hub import Hub
 
 if TYPE_CHECKING:
@@ -144,12 +145,28 @@ async def test_a_reader_too_slow_for_its_queue_is_ended_and_resumes(
         assert await again.seqs(30 - len(had)) == list(range(len(had) + 1, 31))
 
 
-async def test_the_poller_runs_from_the_first_reader_to_the_last(full_db: Events) -> None:
+async def test_the_file_is_read_from_the_first_reader_to_the_last(
+    full_db: Events, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened_files: list[Counted] = []
+
+    class Counted(Reader):
+        closed = False
+
+        def __init__(self, path: Path) -> None:
+            super().__init__(path)
+            opened_files.append(self)
+
+        def close(self) -> None:
+            super().close()
+            self.closed = True
+
+    monkeypatch.setattr(hub, "Reader", Counted)
     polled = Hub(full_db.path)
-    assert not polled.running
+    assert opened_files == []
     async with polled.join(), polled.join():
-        assert polled.running
-    await true(lambda: not polled.running)
+        assert [file.closed for file in opened_files] == [False]
+    await true(lambda: opened_files[0].closed)
     async with polled.join() as client:
         full_db.add()
         assert [frame.seq for frame in await client.next()] == [11]

@@ -1,5 +1,6 @@
 """`vibetea dashboard`: Datasette with our pages, over the database."""
 
+import errno
 from collections.abc import Callable
 
 import click
@@ -8,6 +9,7 @@ from datasette_vibetea.serve import serve
 from vibetea_daemon.config import Config
 
 PORT = 8765
+REFUSALS = {errno.EADDRINUSE: "is used by another program", errno.EACCES: "is not for this user"}
 
 
 def dashboard(config: Config, *, no_open: bool, port: int | None) -> None:
@@ -21,7 +23,11 @@ def show(config: Config, *, no_open: bool, port: int | None, on_ready: Callable[
         try:
             serve(config.database, port=attempt, on_ready=on_ready, open_browser=not no_open)
         except OSError as error:
+            if error.errno not in REFUSALS or attempt == 0:
+                raise
             if port is not None:
-                raise click.ClickException(f"port {port}: {error.strerror}; --port 0 takes any that is free") from None
+                raise click.ClickException(
+                    f"port {port} {REFUSALS[error.errno]}; name another with --port, or take any with --port 0"
+                ) from None
         else:
             return

@@ -53,7 +53,7 @@ class Tasks:
     def run(self, ingest: Ingest, stop: threading.Event) -> None:
         """Look until `stop` is set."""
         while not stop.is_set():
-            acts = [act for session, *found in self._lists() if (act := self._act(session, *found, ingest))]
+            acts = [act for session, at, files in self._lists() if (act := self._act(session, at, files, ingest))]
             if acts:
                 ingest.lines(acts, Counter())
             stop.wait(INTERVAL)

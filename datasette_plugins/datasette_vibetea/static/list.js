@@ -44,6 +44,7 @@ export class EventList {
 
   clear() {
     this.#waiting = [];
+    this.#sources.clear();
     this.#count = 0;
     this.#list.replaceChildren();
     this.#schedule();

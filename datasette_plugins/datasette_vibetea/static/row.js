@@ -30,6 +30,7 @@ export function row(event, rows, news) {
   const project = element("bdi", "project", text(event.project));
   const note = element("span", "note", words.note);
   const source = element("bdi", "source", text(event.source));
+  source.title = source.textContent;
   const parts = [moment(event), session(event), project, icon(words.icon), what, note, source];
   link.append(...parts.flatMap((part) => [part, " "]));
   const item = element("li", `tone-${words.tone}${news ? " just-now" : ""}`);
