@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 from measure import interleave, median, table
 
 from vibetea_hooks import script
-from vibetea_hooks.entries import interpreter
+from vibetea_hooks.entries import STARTER, interpreter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -119,7 +119,7 @@ def main() -> None:
         stack.enter_context(served(homes[STOPPED], null_server=chosen.null_server)).send_signal(signal.SIGSTOP)
 
         def hook(name: str, size: int = 2048) -> None:
-            run([str(homes[name] / "vibetea-emit.py")], payload(size))
+            run(["-c", STARTER, script.path(homes[name])], payload(size))
 
         seconds = interleave(
             {

@@ -17,8 +17,8 @@ ACK = b"\x06"
 PATIENCE = 0.150  # seconds for connecting, sending and the answer together
 INPUT_PATIENCE = 1.0  # seconds for a standard input that never ends
 SOCKET_PAYLOAD = 16 << 20  # bytes; a larger payload goes out as an empty one, to be counted
-INBOX_PAYLOAD = 1 << 20  # bytes; likewise
-INBOX_FILES = 10_000
+INBOX_PAYLOAD = 64 << 10  # bytes; likewise
+INBOX_FILES = 2_000
 LONGEST_ADDRESS = 100  # bytes; past this the daemon listens elsewhere and leaves a pointer
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from . import jsontext
@@ -15,6 +16,22 @@ if TYPE_CHECKING:
 SCRIPT = "vibetea-emit.py"
 OLDEST_CLIENT = "2.1.139"  # the first Claude Code that takes `args`; unknown events are harmless since 2.1.101
 TIMEOUT = 5  # seconds until Claude Code gives up on a hook; it ends by itself long before
+
+# What Python runs: the script whose name follows, from its compiled form. A script named to Python directly is compiled
+# anew each time, and one that is gone ends with status 2, on which Claude Code refuses every prompt and tool call.
+STARTER = """\
+import posix, sys
+try:
+ posix.umask(0o077)
+ __file__ = sys.argv[1]
+ try:
+  from _frozen_importlib_external import SourceFileLoader
+  code = SourceFileLoader('__main__', __file__).get_code('__main__')
+ except Exception:
+  code = open(__file__, 'rb').read()
+ exec(code)
+finally: posix._exit(0)
+"""
 
 # Every event that is safe to observe. Left out on purpose: WorktreeCreate (a hook there replaces git's own work),
 # MessageDisplay (holds every line of text on the screen up) and FileChanged (its matcher is a watch list).
@@ -53,14 +70,38 @@ EVENTS = (
 
 
 def interpreter() -> str:
-    """The interpreter behind any virtual environment: it outlives the environment, and no shim slows it down."""
-    base: str = getattr(sys, "_base_executable", "") or sys.executable
-    return os.path.realpath(base)
+    """The interpreter behind any virtual environment, which may go, under the name that stays when it is upgraded."""
+    known = f"{sys.base_exec_prefix}/bin/python{sys.version_info.major}.{sys.version_info.minor}"
+    base: str = getattr(sys, "_base_executable", "") or known
+    candidates = (_out_of_environment(Path(sys.executable)), Path(base), Path(known))
+    return str(next(filter(_lasts, candidates), sys.executable))
+
+
+def _out_of_environment(path: Path) -> Path:
+    """Follow the links of a virtual environment, and no others."""
+    while _in_environment(path) and path.is_symlink():
+        path = Path(os.path.abspath(path.parent / path.readlink()))  # noqa: PTH100  # `resolve` would follow them all
+    return path
+
+
+def _lasts(path: Path) -> bool:
+    """Whether this is a program, of no environment, and not a script: a version manager's shim is slow."""
+    try:
+        with path.open("rb") as program:
+            return program.read(2) != b"#!" and not _in_environment(path)
+    except OSError:
+        return False
+
+
+def _in_environment(path: Path) -> bool:
+    """Whether a virtual environment's mark lies beside the program or one folder up (PEP 405)."""
+    return any((folder / "pyvenv.cfg").exists() for folder in path.parents[:2])
 
 
 def handler(script: str) -> dict[str, object]:
     """What Claude Code runs for each event, without a shell."""
-    return {"type": "command", "command": interpreter(), "args": ["-I", "-S", script], "timeout": TIMEOUT}
+    args = ["-I", "-S", "-c", STARTER, script]
+    return {"type": "command", "command": interpreter(), "args": args, "timeout": TIMEOUT}
 
 
 def is_ours(entry: object) -> bool:

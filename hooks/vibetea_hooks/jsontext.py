@@ -84,10 +84,9 @@ def root(text: str) -> int:
 
 
 def appended(text: str, opening: int, value: object, key: str | None = None) -> str:
-    """The text with one more child at the end of the object or list, laid out like its neighbours."""
+    """The text with one more child at the end of the object or list, laid out like the document."""
     present = children(text, opening)
-    spread = "\n" in text[opening : present[0].start] if present else _is_spread(text)
-    if not spread:
+    if not _is_spread(text):
         tight = re.search(r'":\S', text) is not None
         rendered = _render(key, value, None, (",", ":") if tight else (", ", ": "))
         if not present:
@@ -97,7 +96,8 @@ def appended(text: str, opening: int, value: object, key: str | None = None) -> 
         return text[:end] + gap + rendered + text[end:]
     newline = "\r\n" if "\r\n" in text else "\n"
     unit = _unit(text)
-    margin = _margin(text, present[0].start if present else opening) + ("" if present else unit)
+    own_lines = bool(present) and "\n" in text[opening : present[0].start]
+    margin = _margin(text, present[0].start) if own_lines else _margin(text, opening) + unit
     rendered = newline + margin + _render(key, value, unit).replace("\n", newline + margin)
     if present:
         end = present[-1].end

@@ -53,11 +53,10 @@ _PAUSE = 0.02  # seconds, for another program to finish its edit
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What was done, or with a dry run would be: the diff, where the former bytes are kept, and words for people."""
+    """What was done, or with a dry run would be: the diff, and words for people."""
 
     changed: bool
     diff: str
-    backup: Path | None
     messages: tuple[str, ...]
 
 
@@ -158,10 +157,10 @@ def _change(path: Path, state_dir: Path, wanted: Wanted, *, dry_run: bool, insta
                 continue
             raise SettingsError(f"{target.path} was left as it is: {error}") from None
         if new == old:
-            return Change(changed=False, diff="", backup=None, messages=(f"Nothing to change in {target.path}.",))
+            return Change(changed=False, diff="", messages=(f"Nothing to change in {target.path}.",))
         diff = _diff(target.path, old, new)
         if dry_run:
-            return Change(changed=True, diff=diff, backup=None, messages=(f"Would change {target.path}.",))
+            return Change(changed=True, diff=diff, messages=(f"Would change {target.path}.",))
         with _told(target.path), _locked(target.path.parent):
             target.check_writable()
             backup = None if old is None or not state_dir.is_dir() else record.back_up(state_dir, target.path, old)
@@ -176,7 +175,7 @@ def _change(path: Path, state_dir: Path, wanted: Wanted, *, dry_run: bool, insta
                 target.path.parent.rmdir()
         deed = "Removed" if new is None else "Changed"
         kept_at = () if backup is None else (f"Its former content is in {backup}.",)
-        return Change(changed=True, diff=diff, backup=backup, messages=(f"{deed} {target.path}.", *kept_at))
+        return Change(changed=True, diff=diff, messages=(f"{deed} {target.path}.", *kept_at))
     raise SettingsError(f"{target.path} is being changed all the time; try again when other programs are at rest")
 
 

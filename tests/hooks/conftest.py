@@ -14,10 +14,16 @@ from typing import Any
 
 import pytest
 
-from vibetea_hooks import script
+from vibetea_hooks import entries, script
 
 PYTHON = os.path.realpath(sys._base_executable)  # type: ignore[attr-defined]
 ACK = b"\x06"
+
+
+def registered(path: Path) -> list[str]:
+    """What Claude Code starts for a script that is, or was, at this place."""
+    entry: dict[str, Any] = entries.handler(str(path))
+    return [entry["command"], *entry["args"]]
 
 
 class Home:
@@ -30,7 +36,7 @@ class Home:
         self.socket = path / "vibetea.sock"
 
     def command(self) -> list[str]:
-        return [PYTHON, "-I", "-S", str(self.script)]
+        return registered(self.script)
 
     def emit(self, payload: bytes, **how: Any) -> None:
         """Run the script as Claude Code does, with no environment at all unless told otherwise: silent, exit 0."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,6 @@ import pytest
 
 from vibetea_hooks import entries
 from vibetea_hooks.settings import (
-    Change,
     SettingsError,
     check,
     install,
@@ -22,7 +22,7 @@ from vibetea_hooks.settings import (
     uninstall,
 )
 
-from .conftest import Home, run
+from .conftest import PYTHON, Home, run
 
 PRETTY = {
     "model": "opus",
@@ -55,6 +55,8 @@ ACCEPTED = {
     "byte order mark": b"\xef\xbb\xbf" + pretty(),
     "commas first": b'{ "a": 1\n, "hooks": { "Stop": [ ]\n  , "Setup": []\n  }\n}\n',
     "blanks everywhere": b'{\n\n  "a" :  1 ,\n\n\n  "hooks" : { "Stop" : [ ] , "Other" : [ { } ] }\n\n}',
+    "hooks on one line of many": b'{\n  "hooks": {"Stop": [{"hooks": []}], "Other": []},\n  "model": "x"\n}\n',
+    "a group on one line of many": b'{\n\t"hooks": {\n\t\t"Stop": [{"matcher": "", "hooks": []}]\n\t}\n}\n',
     "hooks empty": b'{"hooks": {}}',
     "hooks first": b'{\n  "hooks": {\n    "Stop": []\n  },\n  "model": "x"\n}\n',
     "literal and escaped letters": '{\n  "é": "caf\\u00e9 ☕ \\/ \\ud83d\\ude00 \u2028"\n}'.encode(),
@@ -144,8 +146,9 @@ def test_in_and_out_again(file: Path, state: Path, content: bytes) -> None:
     after = file.read_bytes()
 
     assert change.changed
-    assert change.backup is not None
-    assert change.backup.read_bytes() == content
+    (backup,) = (state / "settings").glob("*.backup")
+    assert backup.read_bytes() == content
+    assert str(backup) in change.messages[1]
     assert installed(file) == entries.EVENTS
     theirs, mixed = as_data(content), as_data(after)
     assert isinstance(theirs, dict)
@@ -196,6 +199,24 @@ def test_only_whole_lines_are_added(pretty_file: Path, state: Path) -> None:
     assert all(any(line in (other, other.removesuffix(",")) for other in after) for line in before)
 
 
+@pytest.mark.parametrize("groups", ['"Stop": [{"hooks": []}]', '"Other": [], "Setup": []', ""])
+def test_a_line_of_hooks_in_a_document_of_many_lines_is_gone_on_with_in_new_lines(
+    file: Path, state: Path, groups: str
+) -> None:
+    before = f'{{\n    "model": "x",\n    "hooks": {{{groups}}}\n}}\n'
+    file.write_text(before)
+    install(file, state)
+    lines = file.read_text().splitlines()
+    assert lines[2].startswith(f'    "hooks": {{{groups[:10]}')
+    new = [event for event in entries.EVENTS if f'"{event}"' not in groups]
+    assert [line for line in lines if any(f'"{event}": [' in line for event in new)] == [
+        f'        "{event}": [' for event in new
+    ]
+    file.write_text(file.read_text() + "\n")
+    uninstall(file, state)
+    assert file.read_text() == before + "\n"
+
+
 def test_the_layout_is_the_users(file: Path, state: Path) -> None:
     """What the standard library would have written in the same style is what comes out."""
     for indent, ending in ((2, "\n"), (4, ""), ("\t", "\n"), (None, "")):
@@ -226,16 +247,52 @@ def test_the_interpreter_is_the_base_one(file: Path, state: Path) -> None:
     install(file, state)
     command = json.loads(file.read_bytes())["hooks"]["Stop"][0]["hooks"][0]["command"]
     assert Path(command).is_absolute()
-    assert not Path(command).is_symlink()
     status, output, _ = run([command, "-I", "-S", "-c", "import sys; print(sys.prefix == sys.base_prefix)"])
     assert (status, output) == (0, b"True\n")
+
+
+def told_interpreter(python: Path) -> str:
+    code = "from vibetea_hooks.entries import interpreter; print(interpreter())"
+    status, output, errors = run([str(python), "-c", code], env={"PYTHONPATH": str(Path(entries.__file__).parents[1])})
+    assert (status, errors) == (0, b"")
+    return output.decode().rstrip("\n")
+
+
+@pytest.mark.parametrize("option", ["--symlinks", "--copies"])
+@pytest.mark.parametrize("linked", ["prefix", "program"])
+def test_the_interpreter_keeps_the_name_that_an_upgrade_keeps(tmp_path: Path, option: str, linked: str) -> None:
+    """1. A package manager links to the version it has. 2. An environment is made. Result: the link, not its target."""
+    stable = tmp_path / "opt/bin/python3"
+    if linked == "prefix":
+        stable.parent.parent.symlink_to(Path(PYTHON).parents[1])
+    else:
+        stable.parent.mkdir(parents=True)
+        stable.symlink_to(PYTHON)
+    environment = tmp_path / "environment"
+    assert told_interpreter(stable) == str(stable)
+    status, _, errors = run([str(stable), "-m", "venv", "--without-pip", option, str(environment)])
+    assert (status, errors) == (0, b"")
+    told = told_interpreter(environment / "bin/python3")
+    if linked == "prefix" or option == "--symlinks":
+        assert Path(told).parent == stable.parent
+    shutil.rmtree(environment)
+    assert run([told, "-I", "-S", "-c", "import sys; print(sys.prefix == sys.base_prefix)"]) == (0, b"True\n", b"")
+
+
+def test_the_interpreter_is_no_script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shim = tmp_path / "python3"
+    shim.write_text(f"#!/bin/sh\nexec '{PYTHON}' \"$@\"\n")
+    shim.chmod(0o700)
+    for name in ("executable", "_base_executable"):
+        monkeypatch.setattr(sys, name, str(shim))
+    assert Path(entries.interpreter()).samefile(PYTHON)
 
 
 def test_a_name_for_the_shell_stays_a_name(file: Path, tmp_path: Path) -> None:
     state = tmp_path / "a b $(touch hacked) 'q' \"é"
     install(file, state)
     entry = json.loads(file.read_bytes())["hooks"]["Stop"][0]["hooks"][0]
-    assert entry["args"] == ["-I", "-S", f"{state}/vibetea-emit.py"]
+    assert entry["args"] == ["-I", "-S", "-c", entries.STARTER, f"{state}/vibetea-emit.py"]
     assert uninstall(file, state).changed
     assert not file.exists()
 
@@ -256,17 +313,34 @@ def test_an_older_entry_of_ours_is_brought_up_to_date_in_its_place(pretty_file: 
     assert not check(pretty_file, state)
 
 
+def test_an_entry_that_names_the_script_to_python_itself_is_ours_too(pretty_file: Path, state: Path) -> None:
+    """The form of the first versions, which blocks Claude Code once the script is gone."""
+    install(pretty_file, state)
+    current = pretty_file.read_bytes()
+    former = current.replace(b'        "-c",\n', b"").replace(json.dumps(entries.STARTER).encode() + b",", b"")
+    assert former.count(b"-c") == former.count(b"posix") == 0
+    pretty_file.write_bytes(former)
+    assert installed(pretty_file) == entries.EVENTS
+    assert check(pretty_file, state) == (f"The command registered in {pretty_file} is out of date",)
+    assert install(pretty_file, state).changed
+    assert as_data(pretty_file.read_bytes()) == as_data(current)
+    pretty_file.write_bytes(former)
+    assert uninstall(pretty_file, state).changed
+    assert json.loads(pretty_file.read_bytes()) == PRETTY
+
+
 def test_leaving_after_an_upgrade_of_python_still_restores_every_byte(
-    file: Path, state: Path, monkeypatch: pytest.MonkeyPatch
+    file: Path, state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     content = b'{ "hooks" : { "Stop" : [ ] } }'
     file.write_bytes(content)
     install(file, state)
-    monkeypatch.setattr(sys, "_base_executable", "/opt/python3.99")
+    (tmp_path / "python3.99").symlink_to(PYTHON)
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python3.99"))
     assert any("out of date" in fault for fault in check(file, state))
     assert install(file, state).changed
     assert not install(file, state).changed
-    assert b"/opt/python3.99" in file.read_bytes()
+    assert b"/python3.99" in file.read_bytes()
     uninstall(file, state)
     assert file.read_bytes() == content
 
@@ -462,7 +536,7 @@ def test_leaving_works_when_the_state_directory_is_gone(pretty_file: Path, state
     install(pretty_file, state)
     subprocess.run(["rm", "-r", state], check=True)
     change = uninstall(pretty_file, state)
-    assert change == Change(changed=True, diff=change.diff, backup=None, messages=change.messages)
+    assert change.messages == (f"Changed {pretty_file}.",)
     assert json.loads(pretty_file.read_bytes()) == PRETTY
     assert not state.exists()
 

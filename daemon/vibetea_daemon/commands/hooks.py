@@ -13,9 +13,16 @@ from vibetea_hooks.settings import uninstall as uninstall_from
 
 Scope = Literal["user", "project", "local"]
 
+_SHARED = (
+    "Warning: others who work on this project may share this file, and the hooks in it name this machine's Python and"
+    " state folder. For them they do nothing, or show an error each time. To keep them to yourself: --scope local"
+)
+
 
 def install(config: Config, *, scope: Scope, settings: str | None, dry_run: bool) -> None:
     """Add our hooks."""
+    if scope == "project" and settings is None:
+        click.echo(_SHARED, err=True)
     _edit(install_into, config, scope, settings, dry_run)
 
 
