@@ -2,6 +2,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
+LOCK := uv pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --no-emit-find-links \
+	--python-version 3.11
 
 .PHONY: help setup up test lint format bench soak tools lock
 
@@ -10,7 +12,7 @@ help:
 	@echo "make test               everything: lint, types, tests, with the real client and a real browser"
 	@echo "make lint · make bench · make soak · make setup · make lock"
 
-setup: .venv/installed
+setup: .venv/complete
 
 .venv/installed: requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -20,7 +22,11 @@ setup: .venv/installed
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
-up: setup
+.venv/complete: .venv/installed requirements-dev.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	@touch $@
+
+up: .venv/installed
 	@$(BIN)/vibetea up $(ARGS)
 
 test: setup lint tools
@@ -49,5 +55,7 @@ soak: setup tools
 
 # after a change of the dependencies in pyproject.toml; needs uv
 lock:
-	uv pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --no-emit-find-links \
-		--python-version 3.11 --group dev pyproject.toml -o requirements.txt
+	$(LOCK) --extra nats --group build pyproject.toml -o requirements.txt
+	$(LOCK) -c requirements.txt --extra nats --group build --group dev pyproject.toml -o requirements-dev.txt
+	$(LOCK) -c requirements.txt --group relay -o deploy/requirements-relay.txt
+	$(LOCK) -c requirements.txt --group build -o deploy/requirements-build.txt

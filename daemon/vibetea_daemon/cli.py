@@ -94,6 +94,41 @@ def dashboard(**options: Any) -> None:
     run("dashboard", "dashboard", **options)
 
 
+@main.command(short_help="Live events in the terminal.")
+@click.option("--relay", metavar="URL", help="A relay's events instead of this machine's.")
+@click.option("--lines", "-n", default=10, show_default=True, type=click.IntRange(0), help="So many recent ones first.")
+@click.option("--json", "as_json", is_flag=True, help="The exact bytes on the wire, a line an event, for programs.")
+@click.option("--source", default="", metavar="NAME", help="Only of this machine.")
+@click.option("--project", default="", metavar="NAME", help="Only of this project.")
+@click.option("--type", default="", metavar="TYPE", help="Only of this type, such as tool or agent.")
+@click.option("--session", default="", metavar="ID", help="Only of the session whose id begins like this.")
+@click.option("--tool", default="", metavar="NAME", help="Only of this tool, such as Bash.")
+def tail(**options: Any) -> None:
+    """Show what happens as it happens, a line an event, until Ctrl-C.
+
+    Without --relay it follows this machine's database; a relay tells what happens from now on. A relay's subscriber
+    token is taken from the environment, VIBETEA_SUBSCRIBER_TOKEN: as an option everybody on this machine could read it.
+
+    \b
+    vibetea tail --type agent                    which session needs me?
+    vibetea tail --json | jq -r .payload.tool    feed a program
+    vibetea tail --relay https://relay.example   the whole team
+    """
+    run("tail", "tail", **options)
+
+
+@main.command(short_help="A relay's stream in the local database.")
+@click.option("--relay", metavar="URL", required=True, help="The relay, such as https://relay.example.")
+def mirror(**options: Any) -> None:
+    """Keep a relay's stream in this folder's database, until Ctrl-C: `vibetea dashboard` beside it is a team's page.
+
+    It goes on where it left off, however long it was away; what the relay no longer holds is reported as a gap. The
+    relay's subscriber token is taken from the environment, VIBETEA_SUBSCRIBER_TOKEN. Give the team's page a state
+    folder of its own with VIBETEA_HOME, and it will not mix with your own sessions.
+    """
+    run("mirror", "mirror", **options)
+
+
 @main.command("install-hooks", short_help="Let Claude Code report by itself.")
 @click.option("--scope", type=SCOPES, default="user", show_default=True, help="Which of Claude Code's settings files.")
 @click.option("--settings", type=SETTINGS_FILE, help="A settings file of your choice instead.")
@@ -145,6 +180,16 @@ def init() -> None:
     run("init", "init")
 
 
+@main.command("export-key", short_help="Print the signing key, for a CI secret.")
+def export_key() -> None:
+    """Print this machine's private signing key in base64, for VIBETEA_PRIVATE_KEY in another place, such as CI.
+
+    It is a secret: whoever has it can send in this machine's name. Pipe it where it belongs, for instance into
+    `gh secret set VIBETEA_PRIVATE_KEY`.
+    """
+    run("export_key", "export_key")
+
+
 @main.command(short_help="The exact bytes that leave, or would.")
 @click.option("--limit", "-n", default=20, show_default=True, type=click.IntRange(1), help="How many events.")
 @click.option(
@@ -163,3 +208,61 @@ def audit(**options: Any) -> None:
 def plugins(**options: Any) -> None:
     """What is loaded, from where, and which hooks it has. Exits 1 when something could not be loaded."""
     run("plugins", "plugins", **options)
+
+
+@main.command(short_help="Pass many machines' events to many watchers.")
+@click.option("--host", metavar="ADDRESS", help="Where to listen.  [default: 127.0.0.1, this machine only]")
+@click.option("--port", type=click.IntRange(0, 65535), help="PORT. 0 takes any that is free.  [default: 8080]")
+@click.option(
+    "--keys-file",
+    type=click.Path(dir_okay=False),
+    help="VIBETEA_KEYS_FILE. Who may send, `source:key` a line; two keys of a source while it changes. Read again"
+    " whenever it changes, so a line taken out is a key revoked.",
+)
+@click.option(
+    "--state",
+    type=click.Path(file_okay=False),
+    help="VIBETEA_RELAY_STATE. The folder of relay.db.  [default: VIBETEA_HOME]",
+)
+@click.option(
+    "--public-url",
+    metavar="URL",
+    help="VIBETEA_PUBLIC_URL. The address senders use, as their VIBETEA_SERVER_URL says it.",
+)
+@click.option(
+    "--require-fresh", is_flag=True, help="Refuse requests without the signed header that makes a replay useless."
+)
+@click.option("--tls-certificate", type=click.Path(dir_okay=False), help="Speak TLS: the certificate chain, PEM.")
+@click.option("--tls-key", type=click.Path(dir_okay=False), help="Its private key, PEM.")
+@click.option(
+    "--trusted-proxy",
+    "trusted_proxies",
+    metavar="NETWORK",
+    multiple=True,
+    help="An address or network whose X-Forwarded-For is believed. Repeatable.",
+)
+@click.option(
+    "--allow-origin",
+    "allowed_origins",
+    metavar="ORIGIN",
+    multiple=True,
+    help="A web page's origin that may watch. Repeatable.",
+)
+@click.option("--nats-url", metavar="URL", help="VIBETEA_NATS_URL. Share one stream with other relays.")
+@click.option("--unsafe-no-auth", is_flag=True, help="VIBETEA_UNSAFE_NO_AUTH=true. Let anyone send and watch.")
+def relay(**options: Any) -> None:
+    """Take signed events from many machines and pass them on to many watchers.
+
+    Who may send stands in VIBETEA_PUBLIC_KEYS (source:key,source:key) or in a keys file; `vibetea init` prints a
+    machine's line. Who may watch knows VIBETEA_SUBSCRIBER_TOKEN, or one of VIBETEA_SUBSCRIBER_TOKENS
+    (name:token,name:token). Without both the relay does not start.
+
+    \b
+        export VIBETEA_PUBLIC_KEYS="$(vibetea init)"
+        export VIBETEA_SUBSCRIBER_TOKEN="$(openssl rand -hex 32)"
+        vibetea relay
+
+    Then, on every machine, set VIBETEA_SERVER_URL=http://127.0.0.1:8080 for its daemon. An option wins over its
+    variable. Beyond this machine let the relay speak TLS, or a proxy before it.
+    """
+    run("relay", "relay", **options)

@@ -8,7 +8,8 @@ from collections.abc import Callable
 import click
 
 from vibetea_daemon.config import Config
-from vibetea_daemon.daemon import AlreadyRunning, Daemon, log_to_stderr
+from vibetea_daemon.daemon import AlreadyRunning, Daemon
+from vibetea_daemon.logs import log_to_stderr
 
 DAY = 86_400_000_000_000
 LIFELINE = "VIBETEA_LIFELINE"

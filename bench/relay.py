@@ -1,0 +1,216 @@
+"""The relay beside a do-nothing aiohttp server in the same minutes: what it takes in, and how soon watchers have it.
+
+Both run as processes of their own; the load comes from this one. Limits by address and source are raised for the
+bench, but not for the flood of bad signatures, which is what they are for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import multiprocessing
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from measure import table
+from relay_load import (
+    KEYS,
+    SEED,
+    TOKEN,
+    Sender,
+    Watchers,
+    arrived,
+    batches,
+    close,
+    event,
+    pace,
+    pour,
+    request,
+    watch,
+)
+
+from vibetea_protocol.signing import sign
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROUNDS: Final = 3
+SINGLES: Final = 4000
+BATCHES: Final = 200
+FLOOD_PER_SECOND: Final = 5000
+FAR: Final = 10**9
+
+
+def serve_nothing(port: int) -> None:
+    """The floor: takes a body and says 202."""
+    from aiohttp import web
+
+    async def taken(request: web.Request) -> web.Response:
+        await request.read()
+        return web.Response(status=202)
+
+    app = web.Application()
+    app.router.add_post("/events", taken)
+    web.run_app(app, host="127.0.0.1", port=port, print=lambda *_: None, access_log=None)
+
+
+def serve_relay(port: int, state: str, raised: bool) -> None:
+    """The relay as `vibetea relay` runs it."""
+    from vibetea_relay.config import Limits, RelayConfig
+    from vibetea_relay.server import serve
+    from vibetea_relay.tokens import digest
+
+    limits = Limits()
+    if raised:
+        names = ("source_rate", "source_burst", "address_rate", "address_burst", "claim_rate", "claim_burst")
+        limits = dataclasses.replace(limits, **dict.fromkeys(names, FAR))
+    serve(RelayConfig(port=port, keys=KEYS, tokens={"bench": digest(TOKEN)}, state=Path(state), limits=limits))
+
+
+@contextmanager
+def server(name: str, *arguments: str) -> Iterator[int]:
+    """A server in a process of its own; its port."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = int(free.getsockname()[1])
+    with tempfile.TemporaryDirectory() as state:
+        process = subprocess.Popen(
+            [sys.executable, __file__, name, str(port), state, *arguments], stderr=subprocess.DEVNULL
+        )
+        try:
+            deadline = time.monotonic() + 20
+            while True:
+                try:
+                    socket.create_connection(("127.0.0.1", port)).close()
+                    break
+                except OSError:
+                    assert process.poll() is None, f"{name} did not start"
+                    assert time.monotonic() < deadline, f"{name} does not answer"
+                    time.sleep(0.05)
+            yield port
+        finally:
+            process.terminate()
+            process.wait(30)
+
+
+async def ingest(relay: int, nothing: int) -> None:
+    """Requests and events a second, nobody watching."""
+    rates: dict[str, list[float]] = {"nothing": [], "single": [], "batch": []}
+    for _ in range(ROUNDS):
+        singles = batches(SINGLES, 1)
+        rates["nothing"].append(await pour(nothing, singles))
+        rates["single"].append(await pour(relay, singles))
+        rates["batch"].append(100 * await pour(relay, batches(BATCHES, 100)))
+    floor, single, batch = (statistics.median(values) for values in rates.values())
+    rows = [
+        ("do-nothing aiohttp, requests", floor, 1.0, "floor"),
+        ("signed single events", single, single / floor, ">= 0.5 x"),
+        ("events in batches of 100", batch, batch / floor, ">= 20000/s"),
+    ]
+    print(table(rows, ("16 connections", "a second", "x floor", "aim")))
+
+
+async def latency(relay: int, nothing: int) -> None:
+    """Milliseconds from sending an event until a watcher has it."""
+    rows: list[tuple[object, ...]] = []
+    floor = statistics.median(await pace(nothing, Watchers(), 100, 5)) * 1000
+    rows.append(("do-nothing answer, 100/s", floor, "", "floor"))
+    for number, rate, seconds, aim in ((1, 100, 5, "p50 <= floor + 1"), (200, 100, 5, ""), (500, 50, 10, "p99 < 250")):
+        watchers = Watchers()
+        opened = await watch(relay, number, watchers)
+        await pace(relay, watchers, rate, seconds)
+        await arrived(watchers, number * int(rate * seconds))
+        close(opened)
+        rows.append((f"{number} watchers, {rate}/s", watchers.quantile(50), watchers.quantile(99), aim))
+    print(table(rows, ("ms to a watcher", "p50", "p99", "aim")))
+
+
+async def stuck(relay: int) -> None:
+    """One watcher that never reads must not be felt by the others."""
+    p99: dict[bool, list[float]] = {False: [], True: []}
+    for _ in range(ROUNDS):
+        for with_stuck in (False, True):
+            watchers = Watchers()
+            opened = await watch(relay, 20, watchers)
+            if with_stuck:
+                [deaf] = await watch(relay, 1, Watchers())
+                deaf.transport.pause_reading()
+                opened.append(deaf)
+            fill = asyncio.create_task(pour(relay, batches(60, 100), 2)) if with_stuck else None
+            if fill:
+                await fill  # its socket is full now
+                watchers.waited.clear()
+            await pace(relay, watchers, 100, 5)
+            await arrived(watchers, 20 * 500)
+            close(opened)
+            p99[with_stuck].append(watchers.quantile(99))
+    alone, beside = statistics.median(p99[False]), statistics.median(p99[True])
+    rows = [("20 watchers", alone, 1.0, ""), ("and one that never reads", beside, beside / alone, "< 1.2 x")]
+    print(table(rows, ("p99 ms, 100/s", "ms", "x", "aim")))
+
+
+def flood(port: int, until: float) -> None:
+    """Bad signatures from an address of its own, as many as are wanted if the relay takes them."""
+
+    async def one(requests: list[bytes], share: float) -> None:
+        begin, number = time.monotonic(), 0
+        while time.time() < until:
+            try:
+                async with Sender(port, "127.0.0.9") as sender:
+                    while time.time() < until:
+                        await asyncio.sleep(max(0.0, begin + number / share - time.monotonic()))
+                        number += 1
+                        await sender.post(requests[number % len(requests)])
+            except (OSError, EOFError):
+                await asyncio.sleep(0.01)
+
+    async def all_of_them() -> None:
+        bad = [request(body := event()[1].encode(), sign(SEED, body + b" ")) for _ in range(200)]
+        await asyncio.gather(*(one(bad, FLOOD_PER_SECOND / 20) for _ in range(20)))
+
+    asyncio.run(all_of_them())
+
+
+async def flooded() -> None:
+    """Legitimate events while somebody sends signatures that are none."""
+    with server("relay") as relay:
+        rows = []
+        for name in ("quiet", f"{FLOOD_PER_SECOND} bad signatures a second"):
+            watchers = Watchers()
+            opened = await watch(relay, 5, watchers)
+            process = multiprocessing.get_context("spawn").Process(target=flood, args=(relay, time.time() + 12))
+            if rows:
+                process.start()
+                await asyncio.sleep(3)
+            await pace(relay, watchers, 50, 8)
+            await arrived(watchers, 5 * 400)
+            if rows:
+                process.join(30)
+            close(opened)
+            rows.append((name, watchers.quantile(50), watchers.quantile(99), "p99 < 500" if rows else ""))
+        print(table(rows, ("ms to a watcher, 50/s", "p50", "p99", "aim")))
+
+
+async def run() -> None:
+    with server("relay", "raised") as relay, server("nothing") as nothing:
+        for part in (ingest(relay, nothing), latency(relay, nothing), stuck(relay)):
+            print()
+            await part
+    print()
+    await flooded()
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["nothing"]:
+        serve_nothing(int(sys.argv[2]))
+    elif sys.argv[1:2] == ["relay"]:
+        serve_relay(int(sys.argv[2]), sys.argv[3], "raised" in sys.argv)
+    else:
+        asyncio.run(run())

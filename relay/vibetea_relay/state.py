@@ -1,0 +1,25 @@
+"""Where the relay's handlers find their things: typed keys of the application."""
+
+from typing import TYPE_CHECKING, Final
+
+from aiohttp import web
+
+if TYPE_CHECKING:
+    from vibetea_relay.config import RelayConfig
+    from vibetea_relay.hub import Hub
+    from vibetea_relay.keys import Registry
+    from vibetea_relay.limits import Crowd, Limiter
+    from vibetea_relay.metrics import Metrics
+    from vibetea_relay.stream import Stream
+
+CONFIG: Final["web.AppKey[RelayConfig]"] = web.AppKey("config")
+STREAM: Final["web.AppKey[Stream]"] = web.AppKey("stream")
+HUB: Final["web.AppKey[Hub]"] = web.AppKey("hub")
+"""Has `start()` (which starts the stream with the hub as its listener), `close()` (1001 to everyone; the stream is
+closed by the application afterwards) and the numbers `connections`, `gaps` (notices sent) and `dropped` (entries
+passed over)."""
+REGISTRY: Final["web.AppKey[Registry]"] = web.AppKey("registry")
+LIMITER: Final["web.AppKey[Limiter]"] = web.AppKey("limiter")
+WATCHERS: Final["web.AppKey[Crowd]"] = web.AppKey("watchers")
+"""How many watchers there are, in all and per address: `enter(address)` tells whether there is room, then `leave`."""
+METRICS: Final["web.AppKey[Metrics]"] = web.AppKey("metrics")
