@@ -21,8 +21,12 @@ FILE_KEYS: Final[Mapping[str, tuple[type, ...]]] = {
     "privacy": (str,),
     "basename_allowlist": (str, list),
     "plugins": (list,),
+    "server_url": (str,),
+    "buffer_size": (int,),
 }
 """What `config.toml` may hold; a list is one of strings."""
+_KINDS: Final = {str: "a string", list: "a list of strings", int: "a whole number"}
+MAX_BUFFER: Final = 100_000
 
 
 class ConfigError(Exception):
@@ -51,6 +55,8 @@ class Config(NamedTuple):  # a data class would double the time `vibetea status`
     plugins: tuple[str, ...]
     socket_override: Path | None
     since: int
+    server_url: str | None
+    buffer_size: int
 
     @classmethod
     def load(cls, environ: Mapping[str, str] = os.environ) -> "Config":
@@ -60,8 +66,9 @@ class Config(NamedTuple):  # a data class would double the time `vibetea status`
         `VIBETEA_SOURCE_ID`: this machine's name on the wire, `[A-Za-z0-9._-]{1,64}`; the host's name at `standard`,
         `this-machine` at `strict`. `VIBETEA_PRIVACY`: `standard` or `strict`. `VIBETEA_BASENAME_ALLOWLIST`: comma
         list of extensions whose file names may be told; unset allows all, empty none. `VIBETEA_SOCKET`: the hook
-        socket. `config.toml` in the state folder may hold the same in lower case without the prefix, and
-        `plugins`, a list of module names: nothing from outside is loaded that is not named there.
+        socket. `VIBETEA_SERVER_URL`: the relay events are sent to; unset, nothing leaves. `VIBETEA_BUFFER_SIZE`:
+        events in one request at most, 1000. `config.toml` in the state folder may hold the same in lower case without
+        the prefix, and `plugins`, a list of module names: nothing from outside is loaded that is not named there.
         """
         user_home = environ.get("HOME") or _home_of_user()
         home = _folder(environ.get("VIBETEA_HOME"), user_home, ".vibetea")
@@ -87,6 +94,8 @@ class Config(NamedTuple):  # a data class would double the time `vibetea status`
             plugins=tuple(file.get("plugins", ())),
             socket_override=Path(override) if override else None,
             since=time.time_ns() - IMPORT_DAYS * 86_400_000_000_000,
+            server_url=relay_address(setting("server_url")),
+            buffer_size=_buffer_size(setting("buffer_size")),
         )
 
     @property
@@ -179,8 +188,8 @@ def _read_toml(path: Path) -> dict[str, Any]:
         if key not in FILE_KEYS:
             raise ConfigError(f"{path}: there is no setting {key!r}; {_advice(key)}")
         types = FILE_KEYS[key]
-        if not isinstance(value, types) or (isinstance(value, list) and not all(isinstance(v, str) for v in value)):
-            wanted = " or ".join("a list of strings" if kind is list else "a string" for kind in types)
+        if type(value) not in types or (isinstance(value, list) and not all(isinstance(v, str) for v in value)):
+            wanted = " or ".join(_KINDS[kind] for kind in types)
             raise ConfigError(f"{path}: {key} must be {wanted}, not {value!r}")
     return found
 
@@ -202,6 +211,47 @@ def _source(setting: Setting, privacy: str) -> str:
         return "this-machine"
     host = os.uname().nodename[:64]
     return "".join(letter if letter in SOURCE_CHARACTERS else "-" for letter in host) or "this-machine"
+
+
+def relay_address(setting: Setting) -> str | None:
+    """The relay's address without a slash at its end."""
+    if not setting.value:
+        return None
+    from urllib.parse import urlsplit
+
+    text = str(setting.value)
+    try:
+        url = urlsplit(text)
+        host, _ = url.hostname, url.port
+    except ValueError:
+        host = None
+    if not host or not text.isascii() or not text.isprintable() or " " in text:
+        raise ConfigError(f"{setting.name} is no address; it must look like https://relay.example")
+    if url.username is not None or url.query or url.fragment:
+        raise ConfigError(f"{setting.name} must be an address alone, without user, password, `?` or `#`")
+    if url.scheme != "https" and not (url.scheme == "http" and _is_loopback(host)):
+        raise ConfigError(
+            f"{setting.name} must begin with https://; only this machine itself may be spoken to in clear"
+        )
+    return text.rstrip("/")
+
+
+def _is_loopback(host: str) -> bool:
+    from ipaddress import ip_address
+
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _buffer_size(setting: Setting) -> int:
+    if setting.value is None:
+        return 1000
+    text = str(setting.value)
+    if not (text.isascii() and text.isdecimal() and len(text) < 10 and 1 <= int(text) <= MAX_BUFFER):
+        raise ConfigError(f"{setting.name} is {setting.value!r}; it must be a whole number from 1 to {MAX_BUFFER}")
+    return int(text)
 
 
 def _extensions(value: object) -> frozenset[str] | None:

@@ -1,4 +1,4 @@
-"""The daemon: takes the lock, opens the store, starts the sources, and on a signal ends them in reverse."""
+"""The daemon: takes the lock, opens the store, starts sources and sinks, and ends them on a signal."""
 
 import fcntl
 import logging
@@ -7,18 +7,19 @@ import signal
 import sys
 import threading
 import time
-import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import version
+from itertools import repeat
 from pathlib import Path
 from typing import Final
 
 from vibetea_daemon.config import Config
-from vibetea_daemon.hookspecs import Source
+from vibetea_daemon.hookspecs import Sink, Source
 from vibetea_daemon.ingest import Ingest
 from vibetea_daemon.plugins import Plugins
+from vibetea_daemon.sinks.outbox import Outbox
 from vibetea_daemon.store import Store, Writer
 from vibetea_hooks import script
 from vibetea_protocol import Level, Rules
@@ -26,12 +27,14 @@ from vibetea_protocol import Level, Rules
 log = logging.getLogger(__name__)
 
 FAILURES: Final = 5
-"""How often a source may fail before it is left off."""
+"""How often in a row a source or sink may fail before it is left off."""
 LOCK_SECONDS: Final = 0.3
 PAUSE: Final = 5.0
-"""Seconds before a source that failed is run again."""
+"""Seconds before what failed is run again."""
+WELL: Final = 600.0
+"""Seconds of work after which a failure is the first in a row again."""
 DRAIN: Final = 5.0
-"""Seconds all sources together have to end."""
+"""Seconds all sources and sinks together have to end."""
 
 
 class AlreadyRunning(Exception):
@@ -67,16 +70,21 @@ class Daemon:
         if Path(script.path(self._config.home)).exists() and not script.is_current(self._config.home):
             script.place(self._config.home)  # VibeTea was upgraded since the hooks were installed
         plugins = Plugins(self._config.plugins)
+        sinks = plugins.sinks(self._config)
         sources = plugins.sources(self._config)
         store.forget_status()
         writer = Writer(store)
         writer.start()
         ingest = Ingest(rules(self._config, store), writer, store.offsets())
+        outboxes = [Outbox(self._config, ingest.key, writer, self._stop) for _ in sinks]
+        for outbox in outboxes:
+            writer.listen(outbox.ring)
         plugins.normaliser.report = ingest.drop
         threads: list[threading.Thread] = []
         try:
             with signals(self.stop):
-                threads.extend(self._begin(source, ingest) for source in sources if self._prepared(source, ingest))
+                threads.extend(self._begin_source(one, ingest) for one in sources if self._prepared(one, ingest))
+                threads.extend(map(self._begin_sink, sinks, outboxes, repeat(ingest)))
                 ingest.status(
                     daemon={
                         "pid": os.getpid(),
@@ -90,11 +98,13 @@ class Daemon:
                 self._stop.wait()
         finally:
             self._stop.set()
+            for outbox in outboxes:
+                outbox.ring()
             deadline = time.monotonic() + DRAIN
             for thread in threads:
                 thread.join(max(0.0, deadline - time.monotonic()))
                 if thread.is_alive():
-                    log.warning("source %s does not end", thread.name)
+                    log.warning("%s does not end", thread.name)
             writer.close()
             log.info("stopped")
 
@@ -102,31 +112,42 @@ class Daemon:
         try:
             source.prepare(ingest, self._stop)
         except (Exception, SystemExit) as error:  # noqa: BLE001  one source must not end the others
-            self._report(source, ingest, error, FAILURES)
+            _report("source", source.name, ingest, error, FAILURES)
             return False
         return True
 
-    def _begin(self, source: Source, ingest: Ingest) -> threading.Thread:
-        thread = threading.Thread(target=self._keep_running, args=(source, ingest), name=source.name, daemon=True)
+    def _begin_source(self, source: Source, ingest: Ingest) -> threading.Thread:
+        return self._begin("source", source.name, ingest, lambda: source.run(ingest, self._stop))
+
+    def _begin_sink(self, sink: Sink, outbox: Outbox, ingest: Ingest) -> threading.Thread:
+        return self._begin("sink", sink.name, ingest, lambda: sink.run(outbox, self._stop))
+
+    def _begin(self, kind: str, name: str, ingest: Ingest, run: Callable[[], None]) -> threading.Thread:
+        thread = threading.Thread(
+            target=self._keep_running, args=(kind, name, ingest, run), name=f"{kind} {name}", daemon=True
+        )
         thread.start()
         return thread
 
-    def _keep_running(self, source: Source, ingest: Ingest) -> None:
-        """Run a source; one that raises is reported, and run again a few times."""
-        for failure in range(1, FAILURES + 1):
+    def _keep_running(self, kind: str, name: str, ingest: Ingest, run: Callable[[], None]) -> None:
+        """Run a source or sink; one that raises is reported, and run again a few times."""
+        failures = 0
+        while failures < FAILURES:
+            begun = time.monotonic()
             try:
-                source.run(ingest, self._stop)
-            except (Exception, SystemExit) as error:  # noqa: BLE001  one source must not end the others
-                self._report(source, ingest, error, failure)
+                run()
+            except (Exception, SystemExit) as error:  # noqa: BLE001  one must not end the others
+                failures = 1 if time.monotonic() - begun > WELL else failures + 1
+                _report(kind, name, ingest, error, failures)
             else:
                 return
             if self._stop.wait(PAUSE):
                 return
 
-    @staticmethod
-    def _report(source: Source, ingest: Ingest, error: BaseException, failures: int) -> None:
-        log.error("source %s failed: %s", source.name, type(error).__name__)
-        ingest.status(**{f"source_{source.name}": {"failures": failures, "error": type(error).__name__}})
+
+def _report(kind: str, name: str, ingest: Ingest, error: BaseException, failures: int) -> None:
+    log.error("%s %s failed: %s", kind, name, type(error).__name__)
+    ingest.status(**{f"{kind}_{name}": {"failures": failures, "error": type(error).__name__}})
 
 
 def rules(config: Config, store: Store) -> Rules:
@@ -177,15 +198,3 @@ def signals(handler: object) -> Iterator[None]:
     finally:
         for number, previous in before.items():
             signal.signal(number, previous)
-
-
-def log_to_stderr() -> None:
-    """Lines of time, level, module and a fixed text; no content is ever given to a logger."""
-    logging.Formatter.converter = time.gmtime
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)sZ %(levelname)s %(name)s: %(message)s", stream=sys.stderr
-    )
-    # what watchdog complains of names paths, and the rescan mends it
-    logging.getLogger("watchdog").setLevel(logging.CRITICAL)
-    warnings.filterwarnings("ignore", module=r"watchdog\.")
-    threading.excepthook = lambda failed: log.error("a thread failed: %s", failed.exc_type.__name__)

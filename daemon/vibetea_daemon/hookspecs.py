@@ -10,6 +10,7 @@ import pluggy
 from vibetea_daemon.acts import Act, Reader
 from vibetea_daemon.config import Config
 from vibetea_daemon.ingest import Ingest
+from vibetea_daemon.sinks.outbox import Outbox
 
 hookspec = pluggy.HookspecMarker("vibetea")
 hookimpl = pluggy.HookimplMarker("vibetea")
@@ -29,6 +30,16 @@ class Source(Protocol):
         ...
 
 
+class Sink(Protocol):
+    """Somewhere events are sent to."""
+
+    name: str
+
+    def run(self, outbox: Outbox, stop: threading.Event) -> None:
+        """Work on a thread of its own until `stop` is set."""
+        ...
+
+
 class Normaliser(Protocol):
     """What the built-in sources ask for acts; the plugin manager's hooks have this shape."""
 
@@ -44,6 +55,12 @@ class Normaliser(Protocol):
 @hookspec
 def vibetea_sources(config: Config, normaliser: Normaliser) -> Sequence[Source]:
     """Sources to run beside the built-in ones."""
+    raise NotImplementedError
+
+
+@hookspec
+def vibetea_sinks(config: Config) -> Sequence[Sink]:
+    """Sinks to run beside the built-in ones."""
     raise NotImplementedError
 
 

@@ -55,7 +55,7 @@ class Ingest:
         """Commit what a hook reported; `then` is told, on the writer's thread, whether it was."""
         for act in acts:
             self._remember(act.session)
-        self._writer.submit(Batch(self.events(acts, counts), counts=counts, then=then))
+        self._writer.submit(Batch(self.events(acts, counts), counts=counts, privacy=self._rules.level, then=then))
 
     def lines(
         self,
@@ -69,7 +69,12 @@ class Ingest:
         if not acts and not counts and offset is None and not status:
             return
         batch = Batch(
-            self.events(acts, counts), [offset] if offset else [], counts=counts, status=status or {}, then=then
+            self.events(acts, counts),
+            [offset] if offset else [],
+            counts=counts,
+            status=status or {},
+            privacy=self._rules.level,
+            then=then,
         )
         self._writer.submit_bulk(batch)
 

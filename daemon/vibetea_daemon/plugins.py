@@ -15,11 +15,12 @@ from vibetea_daemon import hookspecs
 from vibetea_daemon.acts import Act, BadInput, Reader
 from vibetea_daemon.claude_code import plugin as claude_code
 from vibetea_daemon.config import Config
+from vibetea_daemon.sinks import relay
 from vibetea_daemon.sources import hook_socket, inbox, tasks, transcripts
 
 log = logging.getLogger(__name__)
 
-BUILT_IN: Final[tuple[ModuleType, ...]] = (claude_code, hook_socket, inbox, transcripts, tasks)
+BUILT_IN: Final[tuple[ModuleType, ...]] = (claude_code, hook_socket, inbox, transcripts, tasks, relay)
 """In the order in which sources begin: what hooks reported comes before what transcripts repeat."""
 FAILURES: Final = 5
 """How often a normaliser from outside may fail before it is left off."""
@@ -103,16 +104,24 @@ class Plugins:
 
     def sources(self, config: Config) -> list[hookspecs.Source]:
         """Every plugin's sources, in the order of registration. Raises what a built-in one raises."""
-        found: list[hookspecs.Source] = []
-        given = {"config": config, "normaliser": self.normaliser}
-        for implementation in self._manager.hook.vibetea_sources.get_hookimpls():
-            make = cast("Callable[..., list[hookspecs.Source]]", implementation.function)
+        return self._all("sources", config=config, normaliser=self.normaliser)
+
+    def sinks(self, config: Config) -> list[hookspecs.Sink]:
+        """Every plugin's sinks. Raises what a built-in one raises."""
+        return self._all("sinks", config=config)
+
+    def _all(self, what: str, **given: object) -> list[Any]:
+        found: list[Any] = []
+        for implementation in getattr(self._manager.hook, f"vibetea_{what}").get_hookimpls():
+            make = cast("Callable[..., list[Any]]", implementation.function)
             try:
-                found += make(**{name: given[name] for name in implementation.argnames})
+                made = list(make(**{name: given[name] for name in implementation.argnames}))
+                "".join(one.name for one in made)  # what has no name cannot be reported
+                found += made
             except (Exception, SystemExit) as error:
                 if implementation.plugin in BUILT_IN:
                     raise
-                log.error("plugin %s has no sources: %s", implementation.plugin_name, type(error).__name__)
+                log.error("plugin %s has no %s: %s", implementation.plugin_name, what, type(error).__name__)
         return found
 
     def _register(self, module: ModuleType, *, built_in: bool) -> None:

@@ -417,6 +417,20 @@ def test_hooks_go_in_and_out(world: World) -> None:
     assert settings.read_bytes() == before
 
 
+@pytest.mark.parametrize(("scope", "warned"), [("user", False), ("project", True), ("local", False)])
+def test_hooks_in_a_file_that_others_share_are_warned_of(world: World, scope: str, warned: bool) -> None:
+    project = world.root / "project"
+    project.mkdir()
+    for arguments in (("--dry-run",), ()):
+        done = world.run("install-hooks", "--scope", scope, *arguments, cwd=project)
+        assert done.returncode == 0
+        assert (b"--scope local" in done.stderr) is warned
+        assert b"Warning" not in done.stdout
+    done = world.run("uninstall-hooks", "--scope", scope, cwd=project)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert not (project / ".claude").exists()
+
+
 def test_doctor_finds_nothing_wrong(world: World) -> None:
     assert world.run("install-hooks").returncode == 0
     with world.daemon():

@@ -7,6 +7,7 @@ import tempfile
 import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from tests.daemon.world import wait_until
 from tests.protocol.test_events import EXAMPLES, event, events
 
-from vibetea_daemon.store import Batch, Offset, Store, StoreError, Writer, wire
+from vibetea_daemon.store import Batch, Offset, Position, Refusal, Store, StoreError, Writer, schema, wire
 from vibetea_protocol import Event
 
 
@@ -83,10 +84,14 @@ def test_same_event_again_changes_nothing(empty_store: Store) -> None:
 
 def test_group_is_written_all_or_not_at_all(empty_store: Store) -> None:
     bad = Offset(file=None, device=1, inode=1, modified=1, size=1, offset=1, tail=None)  # type: ignore[arg-type]
-    group = [Batch(numbered(2), counts=Counter(a=1), status={"b": 1}), Batch(offsets=[bad])]
+    moved = Position("d", "relay", ((2, None),), None), [Refusal("d", "evt", "code", "now")]
+    group = [
+        Batch(numbered(2), counts=Counter(a=1), status={"b": 1}, position=moved[0], refusals=moved[1]),
+        Batch(offsets=[bad]),
+    ]
     with pytest.raises(sqlite3.IntegrityError):
         empty_store.write(group)
-    for table in ("events", "activity", "sessions", "_offsets", "_counters", "_status"):
+    for table in ("events", "activity", "sessions", "_offsets", "_counters", "_status", "_cursors", "_quarantine"):
         assert rows(empty_store, f"select * from {table}") == []
     assert empty_store.write(group[:1]) == 2
 
@@ -123,6 +128,55 @@ def test_migration_that_is_cut_short_leaves_nothing_behind(tmp_path: Path, monke
     store = Store(tmp_path / "vibetea.db")
     assert len(store.hashing_key()) == 32
     store.close()
+
+
+def test_database_of_the_first_schema_is_taken_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its rows stay as they were, of no known level, and new ones beside them have theirs."""
+    path = tmp_path / "vibetea.db"
+    with monkeypatch.context() as before:
+        before.setattr(schema, "VERSION", 1)
+        before.setattr(schema.migrations, "_migrations", schema.migrations._migrations[:1])
+        with closing(schema.open_database(path)) as old:
+            old.execute(
+                "insert into events(id, source, timestamp, type, payload) values (?, ?, ?, ?, ?)",
+                ("evt_" + "x" * 20, "laptop", "2026-02-03T14:30:00.123Z", "tool", "{}"),
+            )
+            key = old.execute("select value from _secrets").fetchone()[0]
+            assert old.execute("pragma user_version").fetchone() == (1,)
+            assert "privacy" not in {row[1] for row in old.execute("pragma table_info(events)")}
+    with closing(Store(path)) as store:
+        store.write([Batch(numbered(1), privacy="strict")])
+        found = rows(store, "select seq, privacy from events order by seq")
+        assert (found, store.hashing_key()) == ([(1, None), (2, "strict")], key)
+        assert rows(store, "pragma user_version") == [(2,)]
+    Store(path).close()
+
+
+def test_sink_is_where_it_was_last_moved_to(empty_store: Store) -> None:
+    first, then = Position("d", "relay", ((0, 5), (7, None)), None), Position("d", "relay", ((9, None),), "now")
+    other = Position("e", "relay", ((0, None),), None)
+    for position in (first, other, then):
+        refusal = Refusal("d", "evt", "invalid_format", "now")
+        empty_store.write([Batch(position=position, refusals=[refusal])])
+    assert rows(empty_store, "select * from _cursors order by destination") == [
+        ("d", "relay", "[[9, null]]", "now"),
+        ("e", "relay", "[[0, null]]", None),
+    ]
+    assert rows(empty_store, "select * from _quarantine") == [("d", "evt", "invalid_format", "now")]
+
+
+def test_writer_tells_of_new_events_only(empty_store: Store) -> None:
+    writer = Writer(empty_store)
+    told: list[int] = []
+    writer.listen(lambda: told.append(empty_store.count()))
+    writer.start()
+    for batch in (Batch(numbered(2)), Batch(numbered(2)), Batch(counts=Counter(a=1)), Batch(numbered(3))):
+        done = threading.Event()
+        batch.then = lambda _, done=done: done.set()  # type: ignore[misc]
+        writer.submit(batch)
+        assert done.wait(10)
+    writer.close()
+    assert told == [2, 3], "after the commit, and not for what was there already"
 
 
 def test_many_make_the_database_at_once(tmp_path: Path) -> None:

@@ -100,4 +100,6 @@ def _environment(config: Config) -> dict[str, str]:
     }
     if config.socket_override is None:
         environ.pop("VIBETEA_SOCKET", None)
+    if config.server_url is None:  # invented sessions are sent to nobody
+        environ.pop("VIBETEA_SERVER_URL", None)
     return environ

@@ -40,6 +40,10 @@ def _daemon(config: Config) -> Iterator[str]:
         if name.startswith("source_"):
             times = counted(value["failures"], "time")
             yield f"{name.removeprefix('source_')} failed {times} ({value['error']}); restart the daemon, read its log"
+    for name, sink in found["sinks"].items():
+        if "error" in sink:
+            times = counted(sink["failures"], "time")
+            yield f"{name} failed {times} ({sink['error']}); restart the daemon, read its log"
 
 
 def _hooks(config: Config) -> Iterator[str]:
@@ -93,11 +97,33 @@ def _database(config: Config) -> Iterator[str]:
         yield f"{counted(told_more, 'event')} recorded at `standard`; see docs/privacy.md, Changing the level"
 
 
+def _relay(config: Config) -> Iterator[str]:
+    if config.server_url is None:
+        return
+    with contextlib.suppress(ConfigError):  # told by the key's own check
+        if keys.existing(config) is None:
+            yield "there is no signing key yet; `vibetea init` makes one and prints the line to register with the relay"
+            return
+    found = status.collect(config)
+    sink = found["sinks"].get("relay")
+    if sink is None or "to" not in sink:
+        if found["running"]:
+            yield "the daemon sends nothing to it: restart the daemon, so that it takes up VIBETEA_SERVER_URL"
+        return
+    if found["running"] and sink["unwelcome"]:
+        yield f"{sink['why']}: register the line `vibetea init` prints with the relay, then restart the daemon"
+    elif found["running"] and sink["why"]:
+        yield f"{sink['why']}; nothing is lost, {counted(sink['waiting'], 'event')} waiting"
+    for code, number in sink["refused"].items():
+        yield f"it refused {counted(number, 'event')} for good ({code}); is the relay older than this VibeTea?"
+
+
 CHECKS: Final[dict[str, Callable[[Config], Iterator[str]]]] = {
     "daemon": _daemon,
     "database": _database,
     "hooks": _hooks,
     "transcripts": _transcripts,
     "signing key": _key,
+    "relay": _relay,
     "plugins": _plugins,
 }

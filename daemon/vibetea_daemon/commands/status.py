@@ -6,13 +6,16 @@ import json
 import os
 import sqlite3
 import sys
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import click
 
 from vibetea_daemon.commands import counted
 from vibetea_daemon.config import Config
+
+MARKED = 10
+"""Seconds of difference between two clocks that are worth a word."""
 
 
 def status(config: Config, *, as_json: bool) -> None:
@@ -27,6 +30,7 @@ def collect(config: Config) -> dict[str, Any]:
     """Everything `--json` prints."""
     found: dict[str, Any] = {
         "running": running(config),
+        "mirroring": mirroring(config),
         "home": str(config.home),
         "hooks_installed": _hooks_installed(config),
         "inbox_frames": _count(config.inbox),
@@ -35,6 +39,7 @@ def collect(config: Config) -> dict[str, Any]:
         "sessions": 0,
         "last_event": None,
         "dropped": {},
+        "sinks": {},
     }
     if config.database.exists():
         try:
@@ -56,13 +61,46 @@ def _read(db: sqlite3.Connection) -> dict[str, Any]:
     (found["sessions"],) = db.execute("select count(*) from sessions").fetchone()
     (found["last_event"],) = db.execute("select max(last_at) from sessions").fetchone()
     found["dropped"] = dict(db.execute("select name, n from _counters order by n desc"))
-    return found | {name: json.loads(value) for name, value in db.execute("select name, value from _status")}
+    said = {name: json.loads(value) for name, value in db.execute("select name, value from _status")}
+    found["sinks"] = sinks = {
+        name.removeprefix("sink_"): said.pop(name) for name in list(said) if name.startswith("sink_")
+    }
+    for sink in sinks.values():
+        if "destination" in sink:
+            sink.update(_waiting(db, sink.pop("destination")))
+    return found | said
+
+
+def _waiting(db: sqlite3.Connection, destination: str) -> dict[str, object]:
+    """What a sink has still to send, what it sent, and what was refused."""
+    found = db.execute("select lanes, sent_at from _cursors where destination = ?", (destination,)).fetchone()
+    lanes, sent_at = (json.loads(found[0]), found[1]) if found else ([(0, None)], None)
+    (last,) = db.execute("select coalesce(max(seq), 0) from events").fetchone()
+    first = "select timestamp from events where seq > ? and seq <= ? order by seq limit 1"
+    ranges = [(after, last if until is None else until) for after, until in lanes]
+    oldest = [row[0] for lane in ranges for row in db.execute(first, lane)]
+    refused = "select code, count(*) from _quarantine where destination = ? group by code"
+    return {
+        "waiting": sum(max(0, until - after) for after, until in ranges),
+        "oldest": min(oldest, default=None),
+        "last_sent": sent_at,
+        "refused": dict(db.execute(refused, (destination,))),
+    }
 
 
 def running(config: Config) -> bool:
     """Whether a daemon holds the lock."""
+    return _held(config.lock)
+
+
+def mirroring(config: Config) -> bool:
+    """Whether a mirror writes into this folder."""
+    return _held(config.home / "mirror.lock")
+
+
+def _held(lock: os.PathLike[str]) -> bool:
     try:
-        descriptor = os.open(config.lock, os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = os.open(lock, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return False
     try:
@@ -97,6 +135,8 @@ def _size(config: Config) -> int:
 
 def _text(found: dict[str, Any]) -> str:
     lines = _running(found) if found["running"] else ["daemon       not running; start it with `vibetea up`"]
+    if found["mirroring"]:
+        lines.append("mirror       running")
     if found["events"]:
         of_sessions = counted(found["sessions"], "session")
         last = _local(found["last_event"]) if found["last_event"] else "unknown"
@@ -110,6 +150,7 @@ def _text(found: dict[str, Any]) -> str:
         lines.append(f"database     unreadable: {found['database_error']}; see `vibetea doctor`")
     elif found["database_bytes"]:
         lines.append(f"database     {found['database_bytes'] // 1024} KiB in {found['home']}")
+    lines += [_sink(name, sink, running=found["running"]) for name, sink in found["sinks"].items() if "to" in sink]
     if found["dropped"]:
         lines.append("dropped      " + ", ".join(f"{n} {name}" for name, n in found["dropped"].items()))
     return "\n".join(lines)
@@ -132,7 +173,41 @@ def _running(found: dict[str, Any]) -> list[str]:
         for name, value in found.items()
         if name.startswith("source_")
     ]
+    lines += [
+        f"failed       {name}: {value['error']}, {counted(value['failures'], 'time')}"
+        for name, value in found["sinks"].items()
+        if "error" in value
+    ]
     return lines
+
+
+def _sink(name: str, sink: dict[str, Any], *, running: bool) -> str:
+    """One line: what waits, for how long, and why."""
+    parts = ["all sent"]
+    if sink["waiting"]:
+        parts = [f"{counted(sink['waiting'], 'event')} waiting"]
+        if sink["oldest"]:
+            parts[0] += f", the oldest for {_age(sink['oldest'])}"
+    if sink["last_sent"]:
+        parts.append(f"last accepted at {_local(sink['last_sent'])}")
+    if sink["refused"]:
+        parts.append(f"{sum(sink['refused'].values())} refused")
+    if running and sink["why"]:
+        parts.append(f"waits since {_local(sink['since'])}: {sink['why']}")
+        if sink["unwelcome"]:
+            parts[-1] += "; register the line `vibetea init` prints with it, then restart the daemon"
+    if running and abs(sink["clock_seconds"]) >= MARKED:
+        ahead = sink["clock_seconds"] > 0
+        parts.append(f"this clock is {abs(sink['clock_seconds'])} s {'behind' if ahead else 'ahead of'} its own")
+    return f"{name:<12} {sink['to']}: " + "; ".join(parts)
+
+
+def _age(timestamp: str) -> str:
+    seconds = max(0, int((datetime.now(UTC) - datetime.fromisoformat(timestamp)).total_seconds()))
+    for size, unit in ((86_400, "day"), (3600, "hour"), (60, "minute")):
+        if seconds >= size:
+            return counted(seconds // size, unit)
+    return counted(seconds, "second")
 
 
 def _local(timestamp: str) -> str:

@@ -96,7 +96,9 @@ def _demo(config: Config) -> Iterator[Config]:
         projects = Path(folder, "claude", "projects")
         demo.write_history(projects, datetime.now(UTC))
         home, claude_dir = Path(folder, "vibetea"), Path(folder, "claude")
-        invented = config._replace(home=home, claude_dir=claude_dir, source="demo", socket_override=None)
+        invented = config._replace(
+            home=home, claude_dir=claude_dir, source="demo", socket_override=None, server_url=None
+        )
         invented.make_home()
         writer = threading.Thread(target=demo.live, args=(projects, stop))
         writer.start()

@@ -9,7 +9,7 @@ from typing import Any, Final
 from sqlite_utils import Database, Migrations
 
 APPLICATION_ID: Final = 0x76627465  # "vbte", so that another program's file is not taken for ours
-VERSION: Final = 1
+VERSION: Final = 2
 """One more for every migration; a file with a higher one was written by a newer VibeTea."""
 PATIENCE: Final = 5.0
 """Seconds to wait for another process that is just making or migrating the same database."""
@@ -141,3 +141,25 @@ def tables(db: Any) -> None:
     for statement in _TABLES.split(";"):  # a script would be committed statement by statement
         db.execute(statement)
     db["_secrets"].insert({"name": "hashing_key", "value": secrets.token_bytes(32)})
+
+
+_PRIVACY: Final = "alter table events add column privacy text"
+"""The level a row was recorded at; null if that was not kept yet."""
+_OUTBOX: Final = """
+create table _cursors( -- a destination is named by a keyed hash of its address
+    destination text primary key, sink text not null,
+    lanes text not null, -- JSON [[after, until], ...]: the rows still to be sent, the last lane has no end
+    sent_at text -- when the other end last said yes
+);
+create table _quarantine( -- what a destination will never take, it stays in `events`
+    destination text not null, event_id text not null, code text not null, at text not null,
+    primary key (destination, event_id)
+)
+"""
+
+
+@migrations()
+def outbox(db: Any) -> None:
+    """How far each sink is, what it had to leave out, and how private a row is."""
+    for statement in (_PRIVACY, *_OUTBOX.split(";")):
+        db.execute(statement)

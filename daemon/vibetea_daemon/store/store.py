@@ -31,11 +31,39 @@ class Offset:
     tail: str
 
 
-@dataclass(slots=True)
-class Batch:
-    """What belongs together: events, offsets, counted drops and status lines are written at once or not at all.
+@dataclass(slots=True, frozen=True)
+class Position:
+    """How far a sink is.
 
     Args:
+        destination: a keyed hash of the sink's name and where it sends to.
+        lanes: pairs of (after, until), sequence numbers: rows in between are still to be sent. The last has no end.
+        sent_at: when the other end last said yes, RFC 3339.
+    """
+
+    destination: str
+    sink: str
+    lanes: tuple[tuple[int, int | None], ...]
+    sent_at: str | None
+
+
+@dataclass(slots=True, frozen=True)
+class Refusal:
+    """An event that a destination will never take, and the word it said."""
+
+    destination: str
+    event_id: str
+    code: str
+    at: str
+
+
+@dataclass(slots=True)
+class Batch:
+    """What belongs together: all of it is written at once or not at all.
+
+    Args:
+        privacy: the level the events were recorded at.
+        position: where a sink is from now on; `refusals` are the events it left out on the way.
         then: called on the writer's thread with True after the commit, with False if there was none.
     """
 
@@ -43,6 +71,9 @@ class Batch:
     offsets: Sequence[Offset] = ()
     counts: Counter[str] = field(default_factory=Counter)
     status: dict[str, object] = field(default_factory=dict)
+    privacy: str | None = None
+    position: Position | None = None
+    refusals: Sequence[Refusal] = ()
     then: Callable[[bool], None] | None = None
 
 
@@ -58,8 +89,8 @@ _COLUMNS: Final = (
     "duration_ms",
 )
 _INSERT: Final = f"""
-    insert into events(id, source, timestamp, type, payload, {", ".join(_COLUMNS)})
-    values ({", ".join("?" * (5 + len(_COLUMNS)))}) on conflict(id) do nothing
+    insert into events(id, source, timestamp, type, payload, privacy, {", ".join(_COLUMNS)})
+    values ({", ".join("?" * (6 + len(_COLUMNS)))}) on conflict(id) do nothing
 """
 # Derived rows are made from the rows with a higher seq than before, which are just those really inserted.
 _ACTIVITY: Final = """
@@ -127,10 +158,11 @@ class Store:
             inserted = 0
             for batch in batches:
                 if batch.events:
-                    inserted += self._insert(batch.events)
+                    inserted += self._insert(batch.events, batch.privacy)
                 self._offsets(batch.offsets)
                 self._count(batch.counts)
                 self._set_status(batch.status)
+                self._move(batch)
             self._db.execute("commit")
         except BaseException:
             if self._db.in_transaction:
@@ -138,9 +170,9 @@ class Store:
             raise
         return inserted
 
-    def _insert(self, events: Sequence[Event]) -> int:
+    def _insert(self, events: Sequence[Event], privacy: str | None) -> int:
         (before,) = self._db.execute("select coalesce(max(seq), 0) from events").fetchone()
-        inserted = self._db.executemany(_INSERT, map(_row, events)).rowcount
+        inserted = self._db.executemany(_INSERT, (_row(event, privacy) for event in events)).rowcount
         if inserted:
             self._db.execute(_ACTIVITY, (before,))
             self._db.execute(_SESSIONS, (before,))
@@ -164,6 +196,17 @@ class Store:
             ((name, json.dumps(value)) for name, value in status.items()),
         )
 
+    def _move(self, batch: Batch) -> None:
+        if at := batch.position:
+            self._db.execute(
+                "insert or replace into _cursors values (?, ?, ?, ?)",
+                (at.destination, at.sink, json.dumps(at.lanes), at.sent_at),
+            )
+        self._db.executemany(
+            "insert or ignore into _quarantine values (?, ?, ?, ?)",
+            ((r.destination, r.event_id, r.code, r.at) for r in batch.refusals),
+        )
+
 
 def wire(row: Sequence[str]) -> bytes:
     """The exact bytes that leave for a row of (id, source, timestamp, type, payload)."""
@@ -173,7 +216,7 @@ def wire(row: Sequence[str]) -> bytes:
     ).encode()
 
 
-def _row(event: Event) -> tuple[object, ...]:
+def _row(event: Event, privacy: str | None) -> tuple[object, ...]:
     payload = event.payload
     told = payload.__dict__
     values = [told.get(column) for column in _COLUMNS]
@@ -185,5 +228,6 @@ def _row(event: Event) -> tuple[object, ...]:
         event.timestamp,
         event.type,
         payload.model_dump_json(by_alias=True, exclude_none=True),
+        privacy,
         *values,
     )

@@ -5,7 +5,7 @@ import sqlite3
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from vibetea_daemon.store.store import Batch, Store
@@ -45,11 +45,16 @@ class Writer:
         self._bulk_from = 0.0
         self._failing = False
         self._closing = False
+        self._listeners: list[Callable[[], None]] = []
         self._thread = threading.Thread(target=self._run, name="writer")
 
     def start(self) -> None:
         """Begin to write."""
         self._thread.start()
+
+    def listen(self, listener: Callable[[], None]) -> None:
+        """Have it called after every commit that brought new events; it runs on this thread and must not wait."""
+        self._listeners.append(listener)
 
     def submit(self, batch: Batch) -> None:
         """Hand in a batch that somebody waits for."""
@@ -85,7 +90,7 @@ class Writer:
 
     def _write(self, group: Sequence[Batch]) -> bool:
         try:
-            self._store.write(group)
+            inserted = self._store.write(group)
         except Exception as error:  # noqa: BLE001  the writer outlives what it cannot write
             if getattr(error, "sqlite_errorcode", 0) & 0xFF in PASSING:
                 self._fail(getattr(error, "sqlite_errorname", ""))
@@ -97,6 +102,9 @@ class Writer:
         if self._failing:
             log.info("writing again")
         self._failing = False
+        if inserted:
+            for listener in self._listeners:
+                listener()
         return True
 
     def _fail(self, reason: str) -> None:

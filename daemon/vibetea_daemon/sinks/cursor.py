@@ -1,0 +1,154 @@
+"""A sink's place in the table of events: what comes next, and what is settled.
+
+What is still to be sent is kept as lanes, ranges of sequence numbers. The live lane has no end. When more waits in it
+than one request takes, all of that becomes an old lane and the live lane begins after it, so that what happens now
+does not wait behind a backlog. Within a lane the order is kept; an old lane is gone once its end is reached.
+"""
+
+import contextlib
+import json
+import sqlite3
+from collections import Counter
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import Final, NamedTuple
+
+from vibetea_daemon.config import Config
+from vibetea_daemon.store import Batch, Position, Refusal, wire
+
+MAX_LANES: Final = 16
+"""With so many the live lane stays as it is until an old one is done."""
+LAST: Final = 2**63 - 1
+
+_NEXT: Final = """
+    select seq, id, source, timestamp, type, payload, privacy from events
+    where seq > ? and seq <= ? order by seq limit ?
+"""
+
+
+class Row(NamedTuple):
+    """An event that is to leave; `raw` are its very bytes."""
+
+    seq: int
+    id: str
+    raw: bytes
+
+
+class Page(NamedTuple):
+    """The next rows of one lane.
+
+    Args:
+        until: the lane's end, None for the live one.
+        rows: what to send, in order; may be none.
+        passed: (seq, reason) of the rows among them that do not leave.
+        through: the sequence number that is reached when all rows are settled.
+    """
+
+    until: int | None
+    rows: tuple[Row, ...]
+    passed: tuple[tuple[int, str], ...]
+    through: int
+
+
+class Cursor:
+    """Reads with a connection of its own and moves by a batch of the writer's."""
+
+    def __init__(self, config: Config, sink: str, destination: str, commit: Callable[[Batch], None]) -> None:
+        self._source = config.source
+        self._strict = config.privacy == "strict"
+        self._sink = sink
+        self._destination = destination
+        self._commit = commit
+        self._live_is_next = True
+        self._db = sqlite3.connect(f"{config.database.absolute().as_uri()}?mode=ro", uri=True)
+        found = self._db.execute("select lanes, sent_at from _cursors where destination = ?", (destination,)).fetchone()
+        self._sent_at: str | None = found[1] if found else None
+        self._lanes: dict[int | None, int] = (
+            {until: after for after, until in json.loads(found[0])} if found else {None: 0}
+        )
+        """Where each lane ends, and how far it is."""
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._db.close()
+
+    def page(self, rows: int, size: int) -> Page | None:
+        """What comes next, so many rows and bytes at most; the lanes take turns. None when nothing waits."""
+        self._part(rows)
+        oldest = next(iter(self._lanes))
+        for until in (None, oldest) if self._live_is_next else (oldest, None):
+            if page := self._read(until, rows, size):
+                self._live_is_next = until is not None
+                return page
+        return None
+
+    def settle(self, page: Page, rows: Sequence[Row], status: dict[str, object], *, refused: str = "") -> None:
+        """Write down that these rows need not be sent again, nor any of the page before them.
+
+        Args:
+            page: as `page` gave it.
+            rows: some that follow each other; at the page's end, what was passed over there is done too.
+            status: lines of `vibetea status` to write along.
+            refused: why the other end will never take them, if it will not.
+        """
+        reached = rows[-1].seq if rows and rows[-1] is not page.rows[-1] else page.through
+        before = self._lanes[page.until]
+        counts = Counter(f"{self._sink}_{why}" for seq, why in page.passed if before < seq <= reached)
+        now = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
+        refusals = [Refusal(self._destination, row.id, refused, now) for row in rows] if refused else []
+        counts.update([f"{self._sink}_refused_{refused}"] * len(refusals))
+        if rows and not refused:
+            self._sent_at = now
+        if reached == page.until:
+            del self._lanes[page.until]
+        else:
+            self._lanes[page.until] = reached
+        self._commit(Batch(counts=counts, status=status, position=self._position(), refusals=refusals))
+
+    def begin(self, status: dict[str, object]) -> None:
+        """Write down where it stands, so that `vibetea status` can tell what waits."""
+        self._commit(Batch(status=status, position=self._position()))
+
+    @property
+    def destination(self) -> str:
+        """The keyed hash that stands for where the sink sends to."""
+        return self._destination
+
+    def _position(self) -> Position:
+        lanes = tuple((after, until) for until, after in self._lanes.items())
+        return Position(self._destination, self._sink, lanes, self._sent_at)
+
+    def _part(self, most: int) -> None:
+        """Part the live lane where it ends now if more than so many rows wait in it."""
+        (last,) = self._db.execute("select coalesce(max(seq), 0) from events").fetchone()
+        live = self._lanes.pop(None)
+        if last - live > most and len(self._lanes) < MAX_LANES:
+            self._lanes[last] = self._lanes.pop(live, live)  # a lane that ends just there goes on
+            live = last
+        self._lanes[None] = live
+
+    def _read(self, until: int | None, most: int, size: int) -> Page | None:
+        rows: list[Row] = []
+        passed: list[tuple[int, str]] = []
+        reached = None
+        where = (self._lanes[until], LAST if until is None else until, most)
+        with contextlib.closing(self._db.execute(_NEXT, where)) as found:
+            for seq, *event, privacy in found:
+                if why := self._stays(event[1], privacy):
+                    passed.append((seq, why))
+                else:
+                    raw = wire(event)
+                    size -= len(raw) + 1
+                    if size < 0 and rows:
+                        break
+                    rows.append(Row(seq, event[0], raw))
+                reached = seq
+        if until is not None and size >= 0 and len(rows) + len(passed) < most:
+            reached = until  # the lane is done
+        return None if reached is None else Page(until, tuple(rows), tuple(passed), reached)
+
+    def _stays(self, source: str, privacy: str | None) -> str:
+        """Why a row does not leave, if so."""
+        if source != self._source:
+            return "other_source"
+        return "privacy" if self._strict and privacy != "strict" else ""
