@@ -62,7 +62,8 @@ class Config(NamedTuple):  # a data class would double the time `vibetea status`
     def load(cls, environ: Mapping[str, str] = os.environ) -> "Config":
         """Read the settings. Raises ConfigError.
 
-        `VIBETEA_HOME`: the state folder, `~/.vibetea`. `VIBETEA_CLAUDE_DIR`: Claude Code's, `~/.claude`.
+        `VIBETEA_HOME`: the state folder, `~/.vibetea`. `VIBETEA_CLAUDE_DIR`: Claude Code's, else its own
+        `CLAUDE_CONFIG_DIR`, else `~/.claude`.
         `VIBETEA_SOURCE_ID`: this machine's name on the wire, `[A-Za-z0-9._-]{1,64}`; the host's name at `standard`,
         `this-machine` at `strict`. `VIBETEA_PRIVACY`: `standard` or `strict`. `VIBETEA_BASENAME_ALLOWLIST`: comma
         list of extensions whose file names may be told; unset allows all, empty none. `VIBETEA_SOCKET`: the hook
@@ -71,7 +72,7 @@ class Config(NamedTuple):  # a data class would double the time `vibetea status`
         the prefix, and `plugins`, a list of module names: nothing from outside is loaded that is not named there.
         """
         user_home = environ.get("HOME") or _home_of_user()
-        home = _folder(environ.get("VIBETEA_HOME"), user_home, ".vibetea")
+        home = expanded(environ.get("VIBETEA_HOME") or "~/.vibetea", user_home)
         toml = home / "config.toml"
         file = _read_toml(toml)
 
@@ -80,19 +81,20 @@ class Config(NamedTuple):  # a data class would double the time `vibetea status`
             return Setting(name, environ[name]) if environ.get(name) else Setting(f"{key} in {toml}", file.get(key))
 
         privacy = setting("privacy")
-        if privacy.value and privacy.value not in LEVELS:
+        if privacy.value is not None and privacy.value not in LEVELS:
             raise ConfigError(f"{privacy.name} is {privacy.value!r}; it must be one of: {', '.join(LEVELS)}")
         level = str(privacy.value or "standard")
         override = environ.get("VIBETEA_SOCKET")
+        claude_dir = setting("claude_dir").value or environ.get("CLAUDE_CONFIG_DIR") or "~/.claude"
         return cls(
             home=home,
-            claude_dir=_folder(setting("claude_dir").value, user_home, ".claude"),
+            claude_dir=expanded(str(claude_dir), user_home),
             user_home=user_home,
             source=_source(setting("source_id"), level),
             privacy=level,
             extensions=_extensions(environ.get("VIBETEA_BASENAME_ALLOWLIST", file.get("basename_allowlist"))),
             plugins=tuple(file.get("plugins", ())),
-            socket_override=Path(override) if override else None,
+            socket_override=expanded(override, user_home) if override else None,
             since=time.time_ns() - IMPORT_DAYS * 86_400_000_000_000,
             server_url=relay_address(setting("server_url")),
             buffer_size=_buffer_size(setting("buffer_size")),
@@ -168,10 +170,12 @@ def _home_of_user() -> str:
         raise ConfigError("there is no home directory; set HOME, or VIBETEA_HOME and VIBETEA_CLAUDE_DIR") from None
 
 
-def _folder(value: object, user_home: str, default: str) -> Path:
-    if not value:
-        return Path(user_home, default)
-    return Path(str(value).replace("~", user_home, 1) if str(value).startswith("~") else str(value)).absolute()
+def expanded(path: str, user_home: str) -> Path:
+    """A path, with `~` for this user's home. Raises ConfigError for another's."""
+    name, slash, rest = path.partition("/")
+    if name.startswith("~") and name != "~":
+        raise ConfigError(f"{path}: only your own home can be written as ~; write the path out")
+    return Path(user_home + slash + rest if name == "~" else path).absolute()
 
 
 def _read_toml(path: Path) -> dict[str, Any]:
@@ -202,9 +206,9 @@ def _advice(key: str) -> str:
 
 
 def _source(setting: Setting, privacy: str) -> str:
-    if setting.value:
+    if setting.value is not None:
         name = str(setting.value)
-        if len(name) > 64 or not SOURCE_CHARACTERS.issuperset(name):
+        if not 0 < len(name) <= 64 or not SOURCE_CHARACTERS.issuperset(name):
             raise ConfigError(f"{setting.name} is {name!r}; it must be 1 to 64 of A-Z a-z 0-9 . _ -")
         return name
     if privacy == "strict":

@@ -22,7 +22,7 @@ class Source(Protocol):
     name: str
 
     def prepare(self, ingest: Ingest, stop: threading.Event) -> None:
-        """What must be in before the sources after this one begin."""
+        """What must be in before it runs; what a built-in one prepares is in before the sources after it begin."""
         ...
 
     def run(self, ingest: Ingest, stop: threading.Event) -> None:

@@ -6,7 +6,7 @@ import stat
 from collections.abc import Mapping
 from pathlib import Path
 
-from vibetea_daemon.config import Config, ConfigError
+from vibetea_daemon.config import Config, ConfigError, expanded
 from vibetea_protocol.signing import SEED_BYTES, SigningError, decode_key, public_key
 
 
@@ -81,4 +81,4 @@ def _make(folder: Path) -> bytes:
 
 
 def _folder(config: Config, environ: Mapping[str, str]) -> Path:
-    return Path(environ.get("VIBETEA_KEY_PATH") or config.home)
+    return expanded(environ.get("VIBETEA_KEY_PATH") or str(config.home), config.user_home)

@@ -96,6 +96,8 @@ def test_config_file_that_cannot_be_read_is_refused(world: World) -> None:
         ("[nonsense]", "there are: claude_dir"),
         ("privacy = 1", "privacy must be a string"),
         ('privacy = "none"', "privacy in {file} is 'none'"),
+        ('privacy = ""', "privacy in {file} is ''"),
+        ('source_id = ""', "source_id in {file} is ''"),
         ('source_id = "has space"', "source_id in {file} is 'has space'"),
         ("basename_allowlist = true", "basename_allowlist must be a string or a list of strings"),
         ('plugins = "mine"', "plugins must be a list of strings"),
@@ -146,6 +148,31 @@ def test_config_file_is_overruled_by_the_environment(world: World) -> None:
     assert world.run("init").stdout.startswith(b"laptop:")
     del world.env["VIBETEA_SOURCE_ID"]
     assert world.run("init").stdout.startswith(b"from-file:")
+
+
+def test_folder_claude_code_was_told_of_is_ours_too(world: World) -> None:
+    """Claude Code's own variable, unless ours says otherwise."""
+    ours = world.env.pop("VIBETEA_CLAUDE_DIR")
+    world.env["CLAUDE_CONFIG_DIR"] = str(world.root / "moved")
+    world.run("install-hooks")
+    assert (world.root / "moved/settings.json").exists()
+    world.env["VIBETEA_CLAUDE_DIR"] = ours
+    world.run("install-hooks")
+    assert (Path(ours) / "settings.json").exists()
+
+
+@pytest.mark.parametrize("name", ["VIBETEA_HOME", "VIBETEA_KEY_PATH"])
+def test_tilde_is_the_home_folder(world: World, name: str) -> None:
+    world.env[name] = "~/elsewhere"
+    world.run("init", cwd=world.root)
+    assert (Path(world.env["HOME"]) / "elsewhere/key.priv").exists()
+    assert not (world.root / "~").exists()
+
+
+def test_tilde_of_somebody_else_is_refused(world: World) -> None:
+    world.env["VIBETEA_HOME"] = "~anna/x"
+    done = world.run("status")
+    assert (done.returncode, b"~anna/x: only your own home" in done.stderr) == (78, True)
 
 
 def test_init_makes_a_private_key_once(world: World) -> None:

@@ -129,6 +129,13 @@ def test_source_that_never_ends_does_not_keep_the_daemon_from_ending(world: Worl
     daemon.stop()
 
 
+def test_source_that_never_gets_ready_keeps_nobody_waiting(world: World) -> None:
+    install(world, SOURCE.format(prepare="time.sleep(99)", run="pass"))
+    world.expected_log = [r"source outside does not end$"]
+    world.start()
+    expect_all_else_works(world)
+
+
 def test_source_that_hands_in_what_is_no_act(world: World) -> None:
     world.expected_log = [r"source outside failed: AttributeError$", r"an act cannot be told: \w+$"]
     bad = 'Act(type="session_metrics", key=("k",), session="s", at=time.time_ns(), cwd="/")'

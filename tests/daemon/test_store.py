@@ -83,7 +83,7 @@ def test_same_event_again_changes_nothing(empty_store: Store) -> None:
 
 
 def test_group_is_written_all_or_not_at_all(empty_store: Store) -> None:
-    bad = Offset(file=None, device=1, inode=1, modified=1, size=1, offset=1, tail=None)  # type: ignore[arg-type]
+    bad = Offset(file=None, device=1, inode=1, modified=1, size=1, offset=1, tail=None, since=0)  # type: ignore[arg-type]
     moved = Position("d", "relay", ((2, None),), None), [Refusal("d", "evt", "code", "now")]
     group = [
         Batch(numbered(2), counts=Counter(a=1), status={"b": 1}, position=moved[0], refusals=moved[1]),
@@ -105,7 +105,7 @@ def test_sequence_is_never_used_twice(empty_store: Store) -> None:
 
 def test_key_and_offsets_outlive_the_process(tmp_path: Path) -> None:
     path = tmp_path / "vibetea.db"
-    offset = Offset("f", 1, 2, 3, 4, 5, "t")
+    offset = Offset("f", 1, 2, 3, 4, 5, "t", 6)
     first = Store(path)
     first.write([Batch(offsets=[offset], counts=Counter(line_depth=2))])
     key = first.hashing_key()
@@ -222,7 +222,7 @@ def test_database_of_somebody_else_is_left_alone(tmp_path: Path, pragma: str, te
 
 
 def test_batch_that_can_never_be_written_is_left_out_alone(empty_store: Store) -> None:
-    bad = Offset(file=None, device=1, inode=1, modified=1, size=1, offset=1, tail=None)  # type: ignore[arg-type]
+    bad = Offset(file=None, device=1, inode=1, modified=1, size=1, offset=1, tail=None, since=0)  # type: ignore[arg-type]
     writer = Writer(empty_store)
     told: list[bool] = []
     for batch in (Batch(numbered(2)), Batch(offsets=[bad], then=told.append), Batch(numbered(3))):
@@ -232,6 +232,28 @@ def test_batch_that_can_never_be_written_is_left_out_alone(empty_store: Store) -
     assert empty_store.count() == 3
     assert told == [True], "asking for it again would help nobody"
     assert rows(empty_store, "select * from _counters") == [("batch_failed", 1)]
+
+
+def test_a_writer_outlives_a_damaged_database_and_says_so(empty_store: Store) -> None:
+    """Nothing is acknowledged, nobody waits for ever, and what can be written again is."""
+    writer = Writer(empty_store)
+    writer.start()
+    told: list[bool] = []
+    answered = threading.Semaphore(0)
+
+    def then(written: bool) -> None:
+        told.append(written)
+        answered.release()
+
+    empty_store._db.execute("alter table events rename to away")
+    writer.submit(Batch(numbered(2), then=then))
+    assert answered.acquire(timeout=10)
+    empty_store._db.execute("alter table away rename to events")
+    writer.submit(Batch(numbered(2), then=then))
+    assert answered.acquire(timeout=10)
+    writer.close()
+    assert told == [False, True]
+    assert rows(empty_store, "select * from _counters") == []
 
 
 class Obstinate:

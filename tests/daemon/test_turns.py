@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 
 import psutil
 import pytest
@@ -203,3 +204,15 @@ def test_hook_speaks_first_in_a_session_whose_hooks_report(world: World) -> None
     world.hook(hook(session, "PostToolUse", tool_name="Bash", tool_input={}, tool_use_id="t1", duration_ms=1234))
     world.expect(session)
     assert world.query("select duration_ms from events where status = 'completed'") == [(1234,)]
+
+
+def test_what_was_left_out_as_too_old_comes_in_when_it_is_wanted(world: World) -> None:
+    session = Session()
+    ages = (45 * 86_400, 86_400)
+    world.write(session, *(session.prompt(timestamp=stamp(time.time_ns() - age * 10**9)) for age in ages))
+    with world.daemon("--since", "5"):
+        wait_until(lambda: len(world.ids()) == 2, lambda: f"{len(world.ids())} of 2 events")
+    with world.daemon("--all"):
+        world.expect(session)
+    with world.daemon("--since", "5"):
+        world.expect(session)

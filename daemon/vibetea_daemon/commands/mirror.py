@@ -22,7 +22,6 @@ from vibetea_daemon.config import Config
 from vibetea_daemon.daemon import AlreadyRunning, locked
 from vibetea_daemon.relay_stream import Frame, Gap, RelayStream, told
 from vibetea_daemon.store import Batch, Position, Store, StoreError
-from vibetea_daemon.store.writer import PASSING
 from vibetea_protocol import Event
 from vibetea_protocol.ids import keyed_hash
 from vibetea_protocol.wire import parse
@@ -164,7 +163,7 @@ class _Filling:
                 try:
                     return self.write()
                 except sqlite3.Error as error:
-                    if error.sqlite_errorcode & 0xFF not in PASSING:
+                    if not isinstance(error, sqlite3.OperationalError):
                         raise StoreError(f"{self._path} cannot be written: {error}; see `vibetea doctor`") from None
                     if not hindered:
                         self._mirror.say(f"Nothing can be written now ({error}); trying on.")

@@ -7,6 +7,7 @@ import os
 import sqlite3
 import sys
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import click
@@ -44,7 +45,7 @@ def collect(config: Config) -> dict[str, Any]:
     if config.database.exists():
         try:
             with contextlib.closing(open_read_only(config)) as db:
-                found |= _read(db)
+                found |= _read(db, running=found["running"])
         except sqlite3.Error as error:
             found["database_error"] = str(error)
     return found
@@ -55,7 +56,7 @@ def open_read_only(config: Config) -> sqlite3.Connection:
     return sqlite3.connect(f"{config.database.absolute().as_uri()}?mode=ro", uri=True)
 
 
-def _read(db: sqlite3.Connection) -> dict[str, Any]:
+def _read(db: sqlite3.Connection, *, running: bool) -> dict[str, Any]:
     found: dict[str, Any] = {}
     (found["events"],) = db.execute("select count(*) from events").fetchone()
     (found["sessions"],) = db.execute("select count(*) from sessions").fetchone()
@@ -68,7 +69,7 @@ def _read(db: sqlite3.Connection) -> dict[str, Any]:
     for sink in sinks.values():
         if "destination" in sink:
             sink.update(_waiting(db, sink.pop("destination")))
-    return found | said
+    return found | said if running else found  # what the last daemon said of itself is no longer true
 
 
 def _waiting(db: sqlite3.Connection, destination: str) -> dict[str, object]:
@@ -113,11 +114,14 @@ def _held(lock: os.PathLike[str]) -> bool:
 
 
 def _hooks_installed(config: Config) -> bool:
-    """Whether the user's settings name our script; a look at the text, for speed."""
-    try:
-        return b"vibetea-emit.py" in (config.claude_dir / "settings.json").read_bytes()
-    except OSError:
-        return False
+    """Whether settings that are in force here name our script; a look at the text, for speed."""
+    folders = (config.claude_dir, Path(".claude"))
+    files = [folders[0] / "settings.json", *(folders[1] / f"settings{kind}.json" for kind in ("", ".local"))]
+    for file in files:
+        with contextlib.suppress(OSError):
+            if b"vibetea-emit.py" in file.read_bytes():
+                return True
+    return False
 
 
 def _count(folder: os.PathLike[str]) -> int:
@@ -151,8 +155,10 @@ def _text(found: dict[str, Any]) -> str:
     elif found["database_bytes"]:
         lines.append(f"database     {found['database_bytes'] // 1024} KiB in {found['home']}")
     lines += [_sink(name, sink, running=found["running"]) for name, sink in found["sinks"].items() if "to" in sink]
-    if found["dropped"]:
-        lines.append("dropped      " + ", ".join(f"{n} {name}" for name, n in found["dropped"].items()))
+    for title, unknown in (("dropped", False), ("unnamed", True)):  # what is unknown is told all the same, as `other`
+        counts = [f"{n} {name}" for name, n in found["dropped"].items() if name.endswith("_unknown") is unknown]
+        if counts:
+            lines.append(f"{title:<12} {', '.join(counts)}")
     return "\n".join(lines)
 
 

@@ -41,6 +41,7 @@ class Follower:
         self._normaliser = normaliser
         self._since = since
         self._file = TailedFile(path, ingest.key, known.offset, known.tail) if known else TailedFile(path, ingest.key)
+        self._told_since = known.since if known and self._file.position else since
         self.behind = True
         """Whether more can be read at once; what `advance` calls soon may also be a wait for somebody."""
         self._begin()
@@ -98,6 +99,7 @@ class Follower:
     def _reopen(self) -> None:
         self._file.close()
         self._file = TailedFile(self.path, self._ingest.key)
+        self._told_since = self._since
         self._begin()
 
     def _limit(self, hooked: bool) -> int:
@@ -143,4 +145,5 @@ class Follower:
             size=0 if self._reader.unsettled() else self._file.read_to,
             offset=self._resume,
             tail=self._file.hash_before(self._resume),
+            since=self._told_since,
         )

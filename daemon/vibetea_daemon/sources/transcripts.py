@@ -105,7 +105,9 @@ class Transcripts:
 
     def _read_already(self, path: Path, seen: Seen, ingest: Ingest) -> bool:
         known = ingest.offset(path)
-        if known is not None:
+        if known and known.since > self._since:  # this time more is wanted of it
+            known = None
+        if known:
             self._offsets[path] = known
         old = seen[3] < self._since
         if old or (known and (known.device, known.inode, known.size, known.modified) == seen):

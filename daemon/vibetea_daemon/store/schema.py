@@ -145,6 +145,8 @@ def tables(db: Any) -> None:
 
 _PRIVACY: Final = "alter table events add column privacy text"
 """The level a row was recorded at; null if that was not kept yet."""
+_SINCE: Final = f"alter table _offsets add column since integer not null default {2**63 - 1}"
+"""Acts before were left out; of older rows nobody knows."""
 _OUTBOX: Final = """
 create table _cursors( -- a destination is named by a keyed hash of its address
     destination text primary key, sink text not null,
@@ -160,6 +162,6 @@ create table _quarantine( -- what a destination will never take, it stays in `ev
 
 @migrations()
 def outbox(db: Any) -> None:
-    """How far each sink is, what it had to leave out, and how private a row is."""
-    for statement in (_PRIVACY, *_OUTBOX.split(";")):
+    """How far each sink is, what it had to leave out, how private a row is, and from when on a transcript was told."""
+    for statement in (_PRIVACY, _SINCE, *_OUTBOX.split(";")):
         db.execute(statement)

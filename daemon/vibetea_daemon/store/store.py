@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -20,6 +20,7 @@ class Offset:
         offset: where reading goes on after a restart; `tail` is a hash of the bytes before it.
         size: how far it has been read, in bytes, or 0 while something read waits for a later line; `modified` is
             its time of change in nanoseconds.
+        since: nanoseconds since the epoch; what happened before was left out.
     """
 
     file: str
@@ -29,6 +30,7 @@ class Offset:
     size: int
     offset: int
     tail: str
+    since: int
 
 
 @dataclass(slots=True, frozen=True)
@@ -90,8 +92,11 @@ _COLUMNS: Final = (
 )
 _INSERT: Final = f"""
     insert into events(id, source, timestamp, type, payload, privacy, {", ".join(_COLUMNS)})
-    values ({", ".join("?" * (6 + len(_COLUMNS)))}) on conflict(id) do nothing
+    values {{}} on conflict(id) do nothing
 """
+_ROW: Final = f"({', '.join('?' * (6 + len(_COLUMNS)))})"
+_ROWS: Final = 1000
+"""Rows of one statement: SQLite lets other threads work while it runs, not between two."""
 # Derived rows are made from the rows with a higher seq than before, which are just those really inserted.
 _ACTIVITY: Final = """
     insert into activity
@@ -148,20 +153,18 @@ class Store:
 
     def offsets(self) -> dict[str, Offset]:
         """How far every transcript has been read."""
-        rows = self._db.execute("select file, device, inode, modified, size, offset, tail from _offsets")
+        rows = self._db.execute("select file, device, inode, modified, size, offset, tail, since from _offsets")
         return {row[0]: Offset(*row) for row in rows}
 
-    def write(self, batches: Iterable[Batch]) -> int:
+    def write(self, batches: Sequence[Batch]) -> int:
         """Write all or nothing; the number of events that were new. Raises sqlite3.Error after a rollback."""
         self._db.execute("begin immediate")
         try:
-            inserted = 0
+            inserted = self._insert([_row(event, batch.privacy) for batch in batches for event in batch.events])
+            self._offsets([offset for batch in batches for offset in batch.offsets])
+            self._count(sum((batch.counts for batch in batches), Counter()))
+            self._set_status({name: value for batch in batches for name, value in batch.status.items()})
             for batch in batches:
-                if batch.events:
-                    inserted += self._insert(batch.events, batch.privacy)
-                self._offsets(batch.offsets)
-                self._count(batch.counts)
-                self._set_status(batch.status)
                 self._move(batch)
             self._db.execute("commit")
         except BaseException:
@@ -170,9 +173,13 @@ class Store:
             raise
         return inserted
 
-    def _insert(self, events: Sequence[Event], privacy: str | None) -> int:
+    def _insert(self, rows: Sequence[tuple[object, ...]]) -> int:
         (before,) = self._db.execute("select coalesce(max(seq), 0) from events").fetchone()
-        inserted = self._db.executemany(_INSERT, (_row(event, privacy) for event in events)).rowcount
+        inserted = 0
+        for start in range(0, len(rows), _ROWS):
+            chunk = rows[start : start + _ROWS]
+            statement = _INSERT.format(", ".join([_ROW] * len(chunk)))
+            inserted += self._db.execute(statement, [value for row in chunk for value in row]).rowcount
         if inserted:
             self._db.execute(_ACTIVITY, (before,))
             self._db.execute(_SESSIONS, (before,))
@@ -181,8 +188,8 @@ class Store:
 
     def _offsets(self, offsets: Sequence[Offset]) -> None:
         self._db.executemany(
-            "insert or replace into _offsets values (?, ?, ?, ?, ?, ?, ?)",
-            ((o.file, o.device, o.inode, o.modified, o.size, o.offset, o.tail) for o in offsets),
+            "insert or replace into _offsets values (?, ?, ?, ?, ?, ?, ?, ?)",
+            ((o.file, o.device, o.inode, o.modified, o.size, o.offset, o.tail, o.since) for o in offsets),
         )
 
     def _count(self, counts: Counter[str]) -> None:

@@ -2,6 +2,7 @@
 
 import logging
 import sqlite3
+import sys
 import threading
 import time
 from collections import Counter, deque
@@ -12,19 +13,7 @@ from vibetea_daemon.store.store import Batch, Store
 
 log = logging.getLogger(__name__)
 
-PASSING: Final = frozenset(
-    (
-        sqlite3.SQLITE_FULL,
-        sqlite3.SQLITE_BUSY,
-        sqlite3.SQLITE_LOCKED,
-        sqlite3.SQLITE_IOERR,
-        sqlite3.SQLITE_READONLY,
-        sqlite3.SQLITE_CANTOPEN,
-        sqlite3.SQLITE_NOMEM,
-    )
-)
-"""Errors that time may mend; after any other the same batch would fail again."""
-MAX_BULK: Final = 8
+MAX_BULK: Final = 32
 """Bulk batches that may wait; a source that hands in more is held up until one is written."""
 RETRY: Final = 1.0
 """Seconds until a bulk batch is tried again that could not be written."""
@@ -50,6 +39,7 @@ class Writer:
 
     def start(self) -> None:
         """Begin to write."""
+        sys.setswitchinterval(0.0005)  # a hook waits for this thread while an import computes
         self._thread.start()
 
     def listen(self, listener: Callable[[], None]) -> None:
@@ -79,32 +69,42 @@ class Writer:
     def _run(self) -> None:
         while self._wait():
             if urgent := self._take_urgent():
-                self._tell(urgent, self._write(urgent))
+                for batch, written in zip(urgent, self._write(urgent), strict=True):
+                    self._tell(batch, written)
             if bulk := self._due_bulk():
-                written = self._write(bulk)
-                if written or self._closing:
-                    self._drop_bulk(len(bulk))
-                    self._tell(bulk, written)
-                else:
-                    self._bulk_from = time.monotonic() + RETRY
+                for batch, written in zip(bulk, self._write(bulk), strict=True):
+                    if written or self._closing:
+                        self._drop_bulk(batch)
+                        self._tell(batch, written)
+                    else:
+                        self._bulk_from = time.monotonic() + RETRY
 
-    def _write(self, group: Sequence[Batch]) -> bool:
+    def _write(self, group: Sequence[Batch]) -> list[bool]:
+        """Whether each is dealt with: written, or left out and counted because it can never be written."""
         try:
             inserted = self._store.write(group)
         except Exception as error:  # noqa: BLE001  the writer outlives what it cannot write
-            if getattr(error, "sqlite_errorcode", 0) & 0xFF in PASSING:
-                self._fail(getattr(error, "sqlite_errorname", ""))
-                return False
+            if _is_about_the_file(error):
+                self._fail(getattr(error, "sqlite_errorname", type(error).__name__))
+                return [False] * len(group)
             if len(group) > 1:  # one of them is bad; the others must not suffer
-                return all(self._write([batch]) for batch in group)
+                return [self._write([batch])[0] for batch in group]
             log.error("a batch is left out: %s", type(error).__name__)
-            return self._write([Batch(counts=Counter(["batch_failed"]))])
+            return [self._count_failed()]
         if self._failing:
             log.info("writing again")
         self._failing = False
         if inserted:
             for listener in self._listeners:
                 listener()
+        return [True] * len(group)
+
+    def _count_failed(self) -> bool:
+        try:
+            self._store.write([Batch(counts=Counter(["batch_failed"]))])
+        except Exception as error:  # noqa: BLE001  the writer outlives what it cannot write
+            self._fail(type(error).__name__)
+            return False
         return True
 
     def _fail(self, reason: str) -> None:
@@ -113,13 +113,12 @@ class Writer:
         self._failing = True
 
     @staticmethod
-    def _tell(group: Sequence[Batch], written: bool) -> None:
-        for batch in group:
-            if batch.then:
-                try:
-                    batch.then(written)
-                except Exception as error:  # noqa: BLE001  the writer outlives whoever waits for it
-                    log.error("a source failed after a commit: %s", type(error).__name__)
+    def _tell(batch: Batch, written: bool) -> None:
+        if batch.then:
+            try:
+                batch.then(written)
+            except Exception as error:  # noqa: BLE001  the writer outlives whoever waits for it
+                log.error("a source failed after a commit: %s", type(error).__name__)
 
     def _wait(self) -> bool:
         """Until there is something to write; False when there never will be."""
@@ -141,8 +140,12 @@ class Writer:
         with self._changed:
             return list(self._bulk) if self._closing or self._bulk_is_due() else []
 
-    def _drop_bulk(self, count: int) -> None:
+    def _drop_bulk(self, done: Batch) -> None:
         with self._changed:
-            for _ in range(count):
-                self._bulk.popleft()
+            self._bulk = deque(batch for batch in self._bulk if batch is not done)
             self._changed.notify_all()
+
+
+def _is_about_the_file(error: Exception) -> bool:
+    """Whether the disk or the database is at fault, which may pass, and not what was to be written."""
+    return isinstance(error, sqlite3.OperationalError | MemoryError) or type(error) is sqlite3.DatabaseError
