@@ -248,7 +248,6 @@ def plugins(**options: Any) -> None:
     multiple=True,
     help="A web page's origin that may watch. Repeatable.",
 )
-@click.option("--nats-url", metavar="URL", help="VIBETEA_NATS_URL. Share one stream with other relays.")
 @click.option("--unsafe-no-auth", is_flag=True, help="VIBETEA_UNSAFE_NO_AUTH=true. Let anyone send and watch.")
 def relay(**options: Any) -> None:
     """Take signed events from many machines and pass them on to many watchers.
@@ -263,6 +262,7 @@ def relay(**options: Any) -> None:
         vibetea relay
 
     Then, on every machine, set VIBETEA_SERVER_URL=http://127.0.0.1:8080 for its daemon. An option wins over its
-    variable. Beyond this machine let the relay speak TLS, or a proxy before it.
+    variable. Beyond this machine let the relay speak TLS, or a proxy before it. Several relays share the NATS
+    stream of VIBETEA_NATS_URL.
     """
     run("relay", "relay", **options)

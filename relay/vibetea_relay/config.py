@@ -164,7 +164,7 @@ def load(environ: Mapping[str, str] = os.environ, **overrides: Any) -> RelayConf
         tls_key=Path(key) if key else None,
         trusted_proxies=tuple(_network(text) for text in given.get("trusted_proxies", ())),
         allowed_origins=frozenset(_origin("--allow-origin", text) for text in given.get("allowed_origins", ())),
-        nats_url=setting("nats_url", "VIBETEA_NATS_URL"),
+        nats_url=environ.get("VIBETEA_NATS_URL") or None,  # it may hold a password: no option shows it to everybody
     )
 
 

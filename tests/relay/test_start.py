@@ -147,7 +147,7 @@ def test_token_of_each_holder() -> None:
 def test_help_teaches() -> None:
     shown = CliRunner().invoke(main, ["relay", "--help"]).output
     options = ["host", "port", "keys-file", "state", "public-url", "require-fresh", "tls-certificate", "tls-key"]
-    options += ["trusted-proxy", "allow-origin", "nats-url", "unsafe-no-auth"]
+    options += ["trusted-proxy", "allow-origin", "unsafe-no-auth"]
     documented = relay_config.load.__doc__ or ""
     variables = [word.strip("`:.,") for word in documented.split() if word.startswith("`VIBETEA_")]
     assert len(variables) >= 9
