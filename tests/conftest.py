@@ -1,5 +1,6 @@
 """Fixtures that more than one part's tests use."""
 
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,9 @@ from tests.daemon.world import World
 
 settings.register_profile("vibetea", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("vibetea")
+
+# A suite started in the background has Ctrl-C ignored, and what it starts would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture

@@ -207,13 +207,16 @@ async def test_the_machine_is_named_where_a_mirror_brings_in_others(world: World
     async with streaming_relay() as relay:
         await relay.hold(wire(tool(1, source="desktop")))
         command = [sys.executable, "-m", "vibetea_daemon", "mirror", "--relay", relay.url]
-        with subprocess.Popen(command, env=world.env, stderr=subprocess.DEVNULL) as mirror:
+        mirror = subprocess.Popen(command, env=world.env, stderr=subprocess.DEVNULL)
+        try:
             await until(lambda: world.database.exists() and b"desktop" in world.run("audit").stdout)
             running = tail()
             await until(lambda: running.lines)
             assert re.search("  desktop +shop ", running.lines[0])
             assert running.end() == 0
+        finally:
             mirror.terminate()
+            mirror.wait(20)
     says_nothing_wrong(running)  # a mirror feeds it, if no daemon does
 
 
