@@ -47,8 +47,7 @@ tools: setup
 	@PYTHON=$(BIN)/python tests/tools/ensure.sh
 
 bench: setup
-	@for script in bench/hook.py bench/import_.py bench/cli.py bench/idle.py bench/stream.py; do \
-		$(BIN)/python $$script || exit 1; done
+	@for part in hook import_ cli idle stream relay drain; do $(BIN)/python bench/$$part.py || exit 1; done
 
 soak: setup tools
 	$(BIN)/python -m pytest -m soak $(ARGS)

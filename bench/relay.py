@@ -23,6 +23,7 @@ from measure import table
 from relay_load import (
     KEYS,
     SEED,
+    SOURCE,
     TOKEN,
     Sender,
     Watchers,
@@ -48,12 +49,16 @@ FLOOD_PER_SECOND: Final = 5000
 FAR: Final = 10**9
 
 
-def serve_nothing(port: int) -> None:
-    """The floor: takes a body and says 202."""
+def serve_nothing(port: int, verifies: bool) -> None:
+    """The floor: takes a body and says 202; the second floor looks at the signature, which nobody can do without."""
     from aiohttp import web
 
+    from vibetea_protocol.signing import verify
+
     async def taken(request: web.Request) -> web.Response:
-        await request.read()
+        body = await request.read()
+        if verifies:
+            verify(KEYS[SOURCE][0], body, request.headers["X-Signature"])
         return web.Response(status=202)
 
     app = web.Application()
@@ -100,17 +105,19 @@ def server(name: str, *arguments: str) -> Iterator[int]:
             process.wait(30)
 
 
-async def ingest(relay: int, nothing: int) -> None:
+async def ingest(relay: int, nothing: int, verifying: int) -> None:
     """Requests and events a second, nobody watching."""
-    rates: dict[str, list[float]] = {"nothing": [], "single": [], "batch": []}
+    rates: dict[str, list[float]] = {"nothing": [], "verifying": [], "single": [], "batch": []}
     for _ in range(ROUNDS):
         singles = batches(SINGLES, 1)
         rates["nothing"].append(await pour(nothing, singles))
+        rates["verifying"].append(await pour(verifying, singles))
         rates["single"].append(await pour(relay, singles))
         rates["batch"].append(100 * await pour(relay, batches(BATCHES, 100)))
-    floor, single, batch = (statistics.median(values) for values in rates.values())
+    floor, verified, single, batch = (statistics.median(values) for values in rates.values())
     rows = [
         ("do-nothing aiohttp, requests", floor, 1.0, "floor"),
+        ("the same, with a signature verified", verified, verified / floor, ""),
         ("signed single events", single, single / floor, ">= 0.5 x"),
         ("events in batches of 100", batch, batch / floor, ">= 20000/s"),
     ]
@@ -199,8 +206,8 @@ async def flooded() -> None:
 
 
 async def run() -> None:
-    with server("relay", "raised") as relay, server("nothing") as nothing:
-        for part in (ingest(relay, nothing), latency(relay, nothing), stuck(relay)):
+    with server("relay", "raised") as relay, server("nothing") as nothing, server("nothing", "verifies") as verifying:
+        for part in (ingest(relay, nothing, verifying), latency(relay, nothing), stuck(relay)):
             print()
             await part
     print()
@@ -209,7 +216,7 @@ async def run() -> None:
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["nothing"]:
-        serve_nothing(int(sys.argv[2]))
+        serve_nothing(int(sys.argv[2]), "verifies" in sys.argv)
     elif sys.argv[1:2] == ["relay"]:
         serve_relay(int(sys.argv[2]), sys.argv[3], "raised" in sys.argv)
     else:

@@ -12,8 +12,9 @@ from tests.daemon.world import World
 settings.register_profile("vibetea", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("vibetea")
 
-# A suite started in the background has Ctrl-C ignored, and what it starts would inherit that.
+# A suite started in the background has the keyboard's signals ignored, and what it starts would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGQUIT, signal.SIG_DFL)
 
 
 @pytest.fixture

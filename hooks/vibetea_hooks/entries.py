@@ -17,21 +17,14 @@ SCRIPT = "vibetea-emit.py"
 OLDEST_CLIENT = "2.1.139"  # the first Claude Code that takes `args`; unknown events are harmless since 2.1.101
 TIMEOUT = 5  # seconds until Claude Code gives up on a hook; it ends by itself long before
 
-# What Python runs: the script whose name follows, from its compiled form. A script named to Python directly is compiled
-# anew each time, and one that is gone ends with status 2, on which Claude Code refuses every prompt and tool call.
-STARTER = """\
-import posix, sys
-try:
- posix.umask(0o077)
- __file__ = sys.argv[1]
- try:
-  from _frozen_importlib_external import SourceFileLoader
-  code = SourceFileLoader('__main__', __file__).get_code('__main__')
- except Exception:
-  code = open(__file__, 'rb').read()
- exec(code)
-finally: posix._exit(0)
-"""
+# What Python runs: the script whose name follows, from its compiled form, and always to status 0. A script named to
+# Python directly is compiled anew each time, and one that is gone ends with status 2, on which Claude Code refuses
+# every prompt and tool call. One line, because Claude Code shows it on the screen after a compaction.
+STARTER = (
+    "import atexit,posix,sys;atexit.register(posix._exit,0);sys.excepthook=lambda*_:0;posix.umask(63);"
+    "__file__=sys.argv[1];from _frozen_importlib_external import SourceFileLoader as F;"
+    "exec(F('__main__',__file__).get_code('__main__'))"
+)
 
 # Every event that is safe to observe. Left out on purpose: WorktreeCreate (a hook there replaces git's own work),
 # MessageDisplay (holds every line of text on the screen up) and FileChanged (its matcher is a watch list).
