@@ -1,5 +1,5 @@
 """`python -m vibetea_daemon` is the `vibetea` command."""
 
-from vibetea_daemon.cli import main
+from vibetea_daemon.start import main
 
 main()

@@ -1,5 +1,6 @@
 """The command line. Only click is imported here: `--help` answers in a blink, a command imports what it needs."""
 
+import gc
 import importlib
 from collections.abc import Callable
 from typing import Any, Final
@@ -20,6 +21,8 @@ def run(command: str, function: str, **options: Any) -> None:
     try:
         module = importlib.import_module(f"vibetea_daemon.commands.{command}")
         call: Callable[..., None] = getattr(module, function)
+        gc.freeze()  # what was imported stays
+        gc.enable()
         call(Config.load(), **options)
     except ConfigError as error:
         raise Refused(str(error)) from None
