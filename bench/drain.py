@@ -17,14 +17,13 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from measure import table
 from relay import server
-from relay_load import SEED, SOURCE, Watchers, close, watch
+from relay_load import SEED, SOURCE, Watchers, close, metric, watch
 
 from vibetea_daemon.store.schema import open_database
 from vibetea_protocol import event_id
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterator
 
+ACCEPTED: Final = 'vibetea_relay_events_total{result="accepted"}'
 TARGET: Final = 500
 """Events a second."""
 LIVE_EVERY: Final = 0.25
@@ -89,15 +89,6 @@ def daemon(home: Path, port: int) -> Iterator[None]:
         process.wait(30)
 
 
-def accepted(port: int) -> int:
-    """How many events the relay says it took."""
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
-        for line in answer.read().decode().splitlines():
-            if line.startswith("vibetea_relay_events_total{") and "accepted" in line:
-                return int(float(line.rpartition(" ")[2]))
-    return 0
-
-
 async def drain(events: int) -> None:
     with tempfile.TemporaryDirectory(prefix="vt-") as folder, server("relay") as port:
         home = Path(folder)
@@ -113,7 +104,7 @@ async def drain(events: int) -> None:
         live = 0
         begin = time.monotonic()
         with daemon(home, port):
-            while (done := accepted(port)) < events + live or not live:
+            while (done := metric(port, ACCEPTED)) < events + live or not live:
                 assert time.monotonic() - begin < events / TARGET + 60, f"{done} of {events} after all this time"
                 if done and done < events:
                     begun = time.monotonic()

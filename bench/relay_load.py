@@ -8,6 +8,7 @@ import os
 import secrets
 import statistics
 import time
+import urllib.request
 from typing import TYPE_CHECKING, Final
 
 from vibetea_protocol.signing import public_key, sign
@@ -178,6 +179,23 @@ async def arrived(watchers: Watchers, wanted: int, seconds: float = 20) -> None:
     while len(watchers.waited) < wanted:
         assert time.monotonic() < deadline, f"{wanted - len(watchers.waited)} of {wanted} frames never came"
         await asyncio.sleep(0.05)
+
+
+def metric(port: int, name: str) -> int:
+    """What the relay counts under this name."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
+        for line in answer.read().decode().splitlines():
+            if line.startswith(name):
+                return int(float(line.rpartition(" ")[2]))
+    return 0
+
+
+async def counted(port: int, name: str, wanted: int, seconds: float = 30) -> None:
+    """Wait until the relay has counted so many. Raises AssertionError when it never does."""
+    deadline = time.monotonic() + seconds
+    while (found := await asyncio.to_thread(metric, port, name)) < wanted:
+        assert time.monotonic() < deadline, f"{name} is {found}, not {wanted}"
+        await asyncio.sleep(0.2)
 
 
 def close(watchers: Iterable[Watcher]) -> None:

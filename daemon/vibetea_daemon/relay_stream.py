@@ -12,8 +12,8 @@ import aiohttp
 import msgspec
 from yarl import URL
 
+from vibetea_daemon.backoff import backoff
 from vibetea_daemon.config import ConfigError, Setting, relay_address
-from vibetea_daemon.sinks.delivery import backoff
 
 TOKEN: Final = "VIBETEA_SUBSCRIBER_TOKEN"  # noqa: S105  the setting's name
 HANDSHAKE_SECONDS: Final = 20.0

@@ -42,6 +42,11 @@ class Journal:
         self._reading = ThreadPoolExecutor(1, "journal-read")
         self._tending = ThreadPoolExecutor(1, "journal-tend")
 
+    @property
+    def condition(self) -> str:
+        """Nothing: the file is this process's own."""
+        return ""
+
     async def start(self, listen: Callable[[Sequence[Entry]], None]) -> None:
         """Open the file. Raises JournalError."""
         self._records = Records(self._path, self._limits)

@@ -29,8 +29,7 @@ async def health(request: web.Request) -> web.Response:
         "relay": version("vibetea"),
         "keys": "stale" if registry.stale else "ok",
     }
-    condition = getattr(app[STREAM], "condition", None)
-    if condition is not None:
+    if condition := app[STREAM].condition:
         told["stream"] = condition
     if config.unsafe_no_auth:
         told["unsafe"] = True

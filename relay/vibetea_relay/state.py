@@ -15,9 +15,6 @@ if TYPE_CHECKING:
 CONFIG: Final["web.AppKey[RelayConfig]"] = web.AppKey("config")
 STREAM: Final["web.AppKey[Stream]"] = web.AppKey("stream")
 HUB: Final["web.AppKey[Hub]"] = web.AppKey("hub")
-"""Has `start()` (which starts the stream with the hub as its listener), `close()` (1001 to everyone; the stream is
-closed by the application afterwards) and the numbers `connections`, `gaps` (notices sent) and `dropped` (entries
-passed over)."""
 REGISTRY: Final["web.AppKey[Registry]"] = web.AppKey("registry")
 LIMITER: Final["web.AppKey[Limiter]"] = web.AppKey("limiter")
 WATCHERS: Final["web.AppKey[Crowd]"] = web.AppKey("watchers")

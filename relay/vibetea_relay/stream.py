@@ -31,6 +31,11 @@ class Unavailable(Exception):
 class Stream(Protocol):
     """Holds events in order, each id once."""
 
+    @property
+    def condition(self) -> str:
+        """What an operator should know of it, in a word; "" while there is nothing to know."""
+        ...
+
     async def start(self, listen: Callable[[Sequence[Entry]], None]) -> None:
         """Begin; `listen` is called on the event loop with every new entry, in order, once."""
         ...

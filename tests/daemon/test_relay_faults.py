@@ -31,7 +31,7 @@ from tests.daemon.sending import (
 from tests.daemon.session import Session
 from tests.daemon.world import World, wait_until
 
-from vibetea_daemon.sinks.delivery import backoff
+from vibetea_daemon.backoff import backoff
 from vibetea_daemon.sinks.post import Verdict, _Resolver, judge
 
 HTML = {"Content-Type": "text/html"}

@@ -25,7 +25,7 @@ from tests.daemon.sending import (
     status,
 )
 from tests.daemon.session import Session
-from tests.daemon.world import World, wait_until
+from tests.daemon.world import Process, World, wait_until
 
 from vibetea_daemon.config import Config, ConfigError
 
@@ -249,13 +249,19 @@ def test_relay_that_takes_only_empty_requests_is_left_alone_for_a_while(world: W
     assert status(world)["waiting"] == 150
 
 
-def test_shutdown_lets_a_request_end(world: World, relay: ScriptedRelay) -> None:
-    go = threading.Event()
+def ask_for_an_answer(world: World, relay: ScriptedRelay, go: threading.Event) -> tuple[Process, Session]:
+    """A daemon that waits for the relay's answer to one event, which comes when it may go."""
     relay.script = [Answer(wait=lambda: go.wait(20))]
     daemon = world.start()
     session = Session()
     hooks(world, session, 1)
     wait_until(lambda: len(relay.requests) == 1, "nothing was sent")
+    return daemon, session
+
+
+def test_shutdown_lets_a_request_end(world: World, relay: ScriptedRelay) -> None:
+    go = threading.Event()
+    daemon, _ = ask_for_an_answer(world, relay, go)
     daemon.popen.send_signal(signal.SIGTERM)
     wait_until(lambda: not (world.state / "vibetea.sock").exists(), "does not end")
     go.set()
@@ -266,11 +272,7 @@ def test_shutdown_lets_a_request_end(world: World, relay: ScriptedRelay) -> None
 
 def test_shutdown_gives_up_a_request_that_hangs(world: World, relay: ScriptedRelay) -> None:
     go = threading.Event()
-    relay.script = [Answer(wait=lambda: go.wait(20))]
-    daemon = world.start()
-    session = Session()
-    hooks(world, session, 1)
-    wait_until(lambda: len(relay.requests) == 1, "nothing was sent")
+    daemon, session = ask_for_an_answer(world, relay, go)
     daemon.stop()
     go.set()
     assert not settled(world)

@@ -136,6 +136,8 @@ class MemoryStream:
         self.closed = False
         self._listen: Callable[[Sequence[Entry]], None] = lambda _: None
 
+    condition = ""
+
     async def start(self, listen: Callable[[Sequence[Entry]], None]) -> None:
         self._listen = listen
 

@@ -61,15 +61,10 @@ def audit(config: Config, *, limit: int, explain: BinaryIO | None) -> None:
         store.close()
 
 
-def recorded_at_standard(db: sqlite3.Connection) -> int:
-    """How many events tell more than `strict` would: by their milliseconds, or a project's name."""
-    row = db.execute(
-        """
-        select count(*) from events where timestamp not like '%.000Z'
-            or (project != 'home' and project not glob 'p-[0-9a-f][0-9a-f][0-9a-f][0-9a-f]*')
-        """
-    ).fetchone()
-    return int(row[0])
+def recorded_at_standard(db: sqlite3.Connection, source: str) -> int:
+    """How many of this machine's events may tell more than `strict` would: those that sinks leave out under it."""
+    query = "select count(*) from events where source = ? and privacy is not 'strict'"
+    return int(db.execute(query, (source,)).fetchone()[0])
 
 
 def _recent(config: Config, limit: int) -> None:
@@ -81,7 +76,7 @@ def _recent(config: Config, limit: int) -> None:
             rows = db.execute(
                 "select id, source, timestamp, type, payload from events order by seq desc limit ?", (limit,)
             ).fetchall()
-            told_more = recorded_at_standard(db) if config.privacy == "strict" else 0
+            told_more = recorded_at_standard(db, config.source) if config.privacy == "strict" else 0
     except sqlite3.Error as error:
         raise click.ClickException(f"{config.database} cannot be read: {error}; see `vibetea doctor`") from None
     for row in reversed(rows):

@@ -36,14 +36,9 @@ def _daemon(config: Config) -> Iterator[str]:
     if not found["running"]:
         yield "not running; start it with `vibetea up` or `vibetea daemon`"
         return
-    for name, value in found.items():
-        if name.startswith("source_"):
-            times = counted(value["failures"], "time")
-            yield f"{name.removeprefix('source_')} failed {times} ({value['error']}); restart the daemon, read its log"
-    for name, sink in found["sinks"].items():
-        if "error" in sink:
-            times = counted(sink["failures"], "time")
-            yield f"{name} failed {times} ({sink['error']}); restart the daemon, read its log"
+    for name, value in status.failed(found).items():
+        times = counted(value["failures"], "time")
+        yield f"{name} failed {times} ({value['error']}); restart the daemon, read its log"
 
 
 def _hooks(config: Config) -> Iterator[str]:
@@ -87,7 +82,7 @@ def _database(config: Config) -> Iterator[str]:
         return
     try:
         with contextlib.closing(status.open_read_only(config)) as db:
-            told_more = recorded_at_standard(db) if config.privacy == "strict" else 0
+            told_more = recorded_at_standard(db, config.source) if config.privacy == "strict" else 0
             (sound,) = db.execute("pragma quick_check(1)").fetchone()
     except sqlite3.Error as error:
         sound, told_more = str(error), 0

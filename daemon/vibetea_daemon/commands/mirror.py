@@ -17,7 +17,7 @@ import click
 from yarl import URL
 
 from vibetea_daemon import relay_stream
-from vibetea_daemon.commands import counted
+from vibetea_daemon.commands import counted, identity
 from vibetea_daemon.config import Config
 from vibetea_daemon.daemon import AlreadyRunning, locked
 from vibetea_daemon.relay_stream import Frame, Gap, RelayStream, told
@@ -126,7 +126,7 @@ class _Filling:
         self._mirror = mirror
         self._store = store
         self._path = path
-        self._file = _identity(path)
+        self._file = identity(path)
         self._destination = keyed_hash(store.hashing_key(), "mirror", url).hex()
         self._items: list[Frame | Gap] = []
         self._some = asyncio.Event()
@@ -172,7 +172,7 @@ class _Filling:
 
     def write(self) -> None:
         """Write what is here, in one transaction with the place it ends at. Raises sqlite3.Error and _Replaced."""
-        if _identity(self._path) != self._file:
+        if identity(self._path) != self._file:
             raise _Replaced
         items = self._items[:]
         if not items:
@@ -199,11 +199,3 @@ class _Filling:
         with closing(sqlite3.connect(f"{self._path.absolute().as_uri()}?mode=ro", uri=True)) as db:
             row = db.execute("select lanes from _cursors where destination = ?", (self._destination,)).fetchone()
         return int(json.loads(row[0])[0][0]) if row else 0
-
-
-def _identity(path: Path) -> tuple[int, int] | None:
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return (found.st_dev, found.st_ino)

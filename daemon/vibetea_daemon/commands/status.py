@@ -51,6 +51,12 @@ def collect(config: Config) -> dict[str, Any]:
     return found
 
 
+def failed(found: dict[str, Any]) -> dict[str, Any]:
+    """The sources and sinks that failed, with `failures` and `error` of each."""
+    sources = {name.removeprefix("source_"): value for name, value in found.items() if name.startswith("source_")}
+    return sources | {name: value for name, value in found["sinks"].items() if "error" in value}
+
+
 def open_read_only(config: Config) -> sqlite3.Connection:
     """The database, which must be there. Raises sqlite3.Error."""
     return sqlite3.connect(f"{config.database.absolute().as_uri()}?mode=ro", uri=True)
@@ -175,14 +181,8 @@ def _running(found: dict[str, Any]) -> list[str]:
     if watching := found.get("watching"):
         lines.append(f"watching     by {watching}")
     lines += [
-        f"failed       {name.removeprefix('source_')}: {value['error']}, {counted(value['failures'], 'time')}"
-        for name, value in found.items()
-        if name.startswith("source_")
-    ]
-    lines += [
         f"failed       {name}: {value['error']}, {counted(value['failures'], 'time')}"
-        for name, value in found["sinks"].items()
-        if "error" in value
+        for name, value in failed(found).items()
     ]
     return lines
 

@@ -18,6 +18,7 @@ from typing import Any, Final, get_args
 import click
 
 from vibetea_daemon import relay_stream
+from vibetea_daemon.commands import identity
 from vibetea_daemon.commands.status import mirroring, open_read_only, running
 from vibetea_daemon.config import Config
 from vibetea_daemon.store import wire
@@ -151,7 +152,7 @@ def _rows(
 ) -> Iterator[Sequence[str]]:
     """The latest so many rows by their own time, then every new one, for ever."""
     where, parameters = filters.sql()
-    file = _identity(config)
+    file = identity(config.database)
     newest = _newest(db)
     latest = f"select {_COLUMNS} from events where seq <= ?{where} order by timestamp desc, seq desc limit ?"
     for row in reversed(db.execute(latest, (newest, *parameters, lines)).fetchall()):
@@ -162,7 +163,7 @@ def _rows(
         if time.monotonic() >= probe:
             fed = _say_if_unfed(config, before=fed)
             probe = time.monotonic() + PROBE_SECONDS
-            if _identity(config) != file:
+            if identity(config.database) != file:
                 raise click.ClickException("the database was replaced by another one; start again")
         top = _newest(db)
         found = db.execute(page, (newest, top, *parameters)).fetchall() if top > newest else []
@@ -186,14 +187,6 @@ def _say_if_unfed(config: Config, *, before: bool) -> bool:
     elif fed and not before:
         click.echo("A daemon runs again.", err=True)
     return fed
-
-
-def _identity(config: Config) -> tuple[int, int]:
-    try:
-        found = config.database.stat()
-    except FileNotFoundError:
-        return (0, 0)
-    return (found.st_dev, found.st_ino)
 
 
 async def _relay(relay: str, filters: Filters, printer: Printer) -> None:

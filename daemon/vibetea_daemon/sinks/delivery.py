@@ -5,12 +5,11 @@ import contextlib
 import logging
 import sqlite3
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from itertools import chain, repeat
-from random import uniform
 from typing import Final
 
+from vibetea_daemon.backoff import backoff
 from vibetea_daemon.config import Config
 from vibetea_daemon.sinks.cursor import Cursor, Page, Row
 from vibetea_daemon.sinks.outbox import Outbox
@@ -50,12 +49,6 @@ async def _run(delivery: "Delivery", outbox: Outbox) -> None:
         work.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await work
-
-
-def backoff() -> Iterator[float]:
-    """1, 2, 4 … 60 seconds, each up to a quarter more or less."""
-    for seconds in chain((1, 2, 4, 8, 16, 32), repeat(60)):
-        yield seconds * uniform(0.75, 1.25)  # noqa: S311  it spreads those who wait, it hides nothing
 
 
 class Delivery:
