@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -171,7 +171,14 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def open_page(browser: Browser) -> Iterator[Callable[..., Page]]:
+def servers() -> Iterator[ExitStack]:
+    """Servers entered here end after the pages have closed: a page whose server is killed tells of an error."""
+    with ExitStack() as running:
+        yield running
+
+
+@pytest.fixture
+def open_page(browser: Browser, servers: ExitStack) -> Iterator[Callable[..., Page]]:
     """Opens an address in a fresh window. `forgive` names words of console errors that are meant to happen."""
     wrong: list[str] = []
     contexts = []
@@ -199,7 +206,7 @@ def open_page(browser: Browser) -> Iterator[Callable[..., Page]]:
 
 
 @pytest.fixture
-def address(empty_db: Events) -> Iterator[str]:
+def address(empty_db: Events, servers: ExitStack) -> str:
     """The live page over an empty database."""
-    with served(empty_db.path) as (base, _):
-        yield f"{base}/-/vibetea"
+    base, _ = servers.enter_context(served(empty_db.path))
+    return f"{base}/-/vibetea"

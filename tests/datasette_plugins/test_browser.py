@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -77,19 +78,19 @@ def test_a_tab_opened_in_the_background_waits_until_it_is_seen(address: str, ope
     shows(page, [1])
 
 
-def test_resumes_over_a_restart_of_the_server(open_page: Any, empty_db: Events) -> None:
+def test_resumes_over_a_restart_of_the_server(open_page: Any, servers: ExitStack, empty_db: Events) -> None:
     empty_db.add(3)
-    with served(empty_db.path) as (base, server):
-        page = open_page(base + PAGE, forgive="ERR_")
-        live(page)
-        server.stop()
-        expect(page.locator("#connection")).to_have_attribute("data-state", "reconnecting")
+    base, server = servers.enter_context(served(empty_db.path))
+    page = open_page(base + PAGE, forgive="ERR_")
+    live(page)
+    server.stop()
+    expect(page.locator("#connection")).to_have_attribute("data-state", "reconnecting")
     empty_db.add(4)
-    with served(empty_db.path, int(base.rpartition(":")[2])):
-        shows(page, list(range(7, 0, -1)))
-        empty_db.add()
-        shows(page, list(range(8, 0, -1)))
-        live(page)
+    servers.enter_context(served(empty_db.path, int(base.rpartition(":")[2])))
+    shows(page, list(range(7, 0, -1)))
+    empty_db.add()
+    shows(page, list(range(8, 0, -1)))
+    live(page)
 
 
 def test_comes_back_after_answers_that_were_errors(address: str, open_page: Any, empty_db: Events) -> None:
@@ -105,25 +106,25 @@ def test_comes_back_after_answers_that_were_errors(address: str, open_page: Any,
     shows(page, [1])
 
 
-def test_goes_on_by_itself_once_there_is_a_database(open_page: Any, tmp_path: Path) -> None:
+def test_goes_on_by_itself_once_there_is_a_database(open_page: Any, servers: ExitStack, tmp_path: Path) -> None:
     path = tmp_path / "vibetea.db"
-    with served(path) as (base, _):
-        page = open_page(base + PAGE, forgive="ERR_")
-        expect(page.get_by_role("heading", name="No events to read yet")).to_be_visible()
-        expect(page.locator("#connection")).to_have_text("Waiting")
-        events = Events(path)
-        events.add(2)
-        shows(page, [2, 1])
-        expect(page.locator("#missing")).to_be_hidden()
-        expect(page.locator("#events a").first).to_have_attribute("href", "/vibetea/events/2")
-        events.connection.close()
+    base, _ = servers.enter_context(served(path))
+    page = open_page(base + PAGE)
+    expect(page.get_by_role("heading", name="No events to read yet")).to_be_visible()
+    expect(page.locator("#connection")).to_have_text("Waiting")
+    events = Events(path)
+    events.add(2)
+    shows(page, [2, 1])
+    expect(page.locator("#missing")).to_be_hidden()
+    expect(page.locator("#events a").first).to_have_attribute("href", "/vibetea/events/2")
+    events.connection.close()
 
 
-def test_the_home_page_leads_here_until_there_is_a_database(open_page: Any, tmp_path: Path) -> None:
-    with served(tmp_path / "vibetea.db") as (base, _):
-        page = open_page(base)
-        expect(page.get_by_role("heading", name="No events to read yet")).to_be_visible()
-        assert page.url == base + PAGE
+def test_the_home_page_leads_here_until_there_is_a_database(open_page: Any, servers: ExitStack, tmp_path: Path) -> None:
+    base, _ = servers.enter_context(served(tmp_path / "vibetea.db"))
+    page = open_page(base)
+    expect(page.get_by_role("heading", name="No events to read yet")).to_be_visible()
+    assert page.url == base + PAGE
 
 
 def test_begins_anew_when_the_events_are_gone(address: str, open_page: Any, empty_db: Events) -> None:
@@ -166,11 +167,11 @@ def test_the_number_of_rows_is_bounded(address: str, open_page: Any, empty_db: E
     shows(page, list(range(1300, 800, -1)))
 
 
-def test_works_below_a_base_address(open_page: Any, empty_db: Events) -> None:
+def test_works_below_a_base_address(open_page: Any, servers: ExitStack, empty_db: Events) -> None:
     empty_db.add(4)
-    with plainly_served(empty_db.path, "--setting", "base_url", "/tea/") as (base, _):
-        page = open_page(f"{base}/tea{PAGE}", forgive="ERR_")
-        live(page)
-        shows(page, [4, 3, 2, 1])
-        page.locator("#events a").first.click()
-        page.wait_for_url("**/tea/vibetea/events/4")
+    base, _ = servers.enter_context(plainly_served(empty_db.path, "--setting", "base_url", "/tea/"))
+    page = open_page(f"{base}/tea{PAGE}")
+    live(page)
+    shows(page, [4, 3, 2, 1])
+    page.locator("#events a").first.click()
+    page.wait_for_url("**/tea/vibetea/events/4")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import fcntl
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AsyncExitStack, ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -96,17 +96,18 @@ async def _nothing_but_events(answer: Any, add: Any) -> None:
         assert (await answer.message()).event == "message"
 
 
-def test_the_page_says_so_and_keeps_what_it_shows(open_page: Any, full_db: Events, lock: Path) -> None:
-    with served(full_db.path) as (base, _):
-        with locked(lock):
-            page = open_page(f"{base}{PAGE}")
-            live(page)
-        chip = page.locator("#connection")
-        expect(chip).to_have_text("No daemon · vibetea up")
-        expect(page.locator("#spoken")).to_contain_text("No daemon")
-        assert page.locator("#events li").count() == 10
-        page.set_viewport_size({"width": 320, "height": 700})
-        assert page.evaluate("document.documentElement.scrollWidth") <= 320
-        with locked(lock):
-            expect(chip).to_have_text("Live")
-        page.close()
+def test_the_page_says_so_and_keeps_what_it_shows(
+    open_page: Any, servers: ExitStack, full_db: Events, lock: Path
+) -> None:
+    base, _ = servers.enter_context(served(full_db.path))
+    with locked(lock):
+        page = open_page(f"{base}{PAGE}")
+        live(page)
+    chip = page.locator("#connection")
+    expect(chip).to_have_text("No daemon · vibetea up")
+    expect(page.locator("#spoken")).to_contain_text("No daemon")
+    assert page.locator("#events li").count() == 10
+    page.set_viewport_size({"width": 320, "height": 700})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 320
+    with locked(lock):
+        expect(chip).to_have_text("Live")

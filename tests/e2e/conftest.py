@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from tests.claude_code.client import executable
 from tests.claude_code.model import ModelServer
-from tests.datasette_plugins.conftest import browser, open_page
+from tests.datasette_plugins.conftest import browser, open_page, servers
 
-__all__ = ["browser", "claude", "model", "open_page"]
+__all__ = ["browser", "claude", "model", "open_page", "servers"]
 
 
 @pytest.fixture(scope="session")
