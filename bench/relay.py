@@ -79,7 +79,9 @@ def serve_relay(port: int, state: str, raised: bool) -> None:
 
     limits = Limits()
     if raised:
-        names = ("source_rate", "source_burst", "address_rate", "address_burst", "claim_rate", "claim_burst")
+        names = [
+            f"{what}_{measure}" for what in ("source", "event", "address", "claim") for measure in ("rate", "burst")
+        ]
         limits = dataclasses.replace(limits, **dict.fromkeys(names, FAR))
     serve(RelayConfig(port=port, keys=KEYS, tokens={"bench": digest(TOKEN)}, state=Path(state), limits=limits))
 

@@ -100,7 +100,7 @@ def dashboard(**options: Any) -> None:
 @main.command(short_help="Live events in the terminal.")
 @click.option("--relay", metavar="URL", help="A relay's events instead of this machine's.")
 @click.option("--lines", "-n", default=10, show_default=True, type=click.IntRange(0), help="So many recent ones first.")
-@click.option("--json", "as_json", is_flag=True, help="The exact bytes on the wire, a line an event, for programs.")
+@click.option("--json", "as_json", is_flag=True, help="The bytes on the wire, a line an event; a relay adds `seq`.")
 @click.option("--source", default="", metavar="NAME", help="Only of this machine.")
 @click.option("--project", default="", metavar="NAME", help="Only of this project.")
 @click.option("--type", default="", metavar="TYPE", help="Only of this type, such as tool or agent.")
@@ -109,8 +109,8 @@ def dashboard(**options: Any) -> None:
 def tail(**options: Any) -> None:
     """Show what happens as it happens, a line an event, until Ctrl-C.
 
-    Without --relay it follows this machine's database; a relay tells what happens from now on. A relay's subscriber
-    token is taken from the environment, VIBETEA_SUBSCRIBER_TOKEN: as an option everybody on this machine could read it.
+    Without --relay it follows this machine's database. A relay's subscriber token is taken from the environment,
+    VIBETEA_SUBSCRIBER_TOKEN: as an option everybody on this machine could read it.
 
     \b
     vibetea tail --type agent                    which session needs me?
@@ -156,7 +156,7 @@ def uninstall_hooks(**options: Any) -> None:
 @main.command(short_help="What runs, what was read and what dropped.")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def status(**options: Any) -> None:
-    """What runs, what was read, what was dropped and why. Exits 1 when no daemon runs."""
+    """What runs, what was read, what was dropped and why. Exits 1 when neither a daemon nor a mirror runs."""
     run("status", "status", **options)
 
 

@@ -218,26 +218,54 @@ def _source(setting: Setting, privacy: str) -> str:
 
 
 def relay_address(setting: Setting) -> str | None:
-    """The relay's address without a slash at its end."""
+    """The relay's address in its one form, however it is written. Raises ConfigError, which never repeats the value.
+
+    ASCII; scheme and host in lower case; without the scheme's own port, and without a slash at its end. Where a sink
+    stands is kept by this text.
+    """
     if not setting.value:
         return None
     from urllib.parse import urlsplit
 
     text = str(setting.value)
+    example = "it must look like https://relay.example"
+    if not text.isprintable() or " " in text or "\\" in text:
+        raise ConfigError(
+            f"{setting.name} is no address: it holds a space, a backslash or a control character; {example}"
+        )
     try:
+        if not text.isascii():
+            from yarl import URL  # takes a while to load
+
+            text = str(URL(text))
         url = urlsplit(text)
-        host, _ = url.hostname, url.port
+        host, port = url.hostname, url.port
     except ValueError:
-        host = None
-    if not host or not text.isascii() or not text.isprintable() or " " in text:
-        raise ConfigError(f"{setting.name} is no address; it must look like https://relay.example")
-    if url.username is not None or url.query or url.fragment:
+        host, port = None, None
+    if not host or port == 0 or not _is_host(host, bracketed="[" in url.netloc):
+        raise ConfigError(f"{setting.name} is no address with a usable host and port; {example}")
+    if url.username is not None or "?" in text or "#" in text:
         raise ConfigError(f"{setting.name} must be an address alone, without user, password, `?` or `#`")
     if url.scheme != "https" and not (url.scheme == "http" and _is_loopback(host)):
         raise ConfigError(
             f"{setting.name} must begin with https://; only this machine itself may be spoken to in clear"
         )
-    return text.rstrip("/")
+    name = f"[{host}]" if ":" in host else host
+    place = name if port in {None, 443 if url.scheme == "https" else 80} else f"{name}:{port}"
+    return f"{url.scheme}://{place}{url.path}".rstrip("/")
+
+
+def _is_host(host: str, *, bracketed: bool) -> bool:
+    """Whether this is an IPv6 address, or a name or IPv4 address that a resolver takes."""
+    if bracketed:
+        from ipaddress import IPv6Address
+
+        try:
+            return IPv6Address(host).scope_id is None
+        except ValueError:
+            return False
+    labels = host.removesuffix(".").split(".")
+    return len(host) < 254 and all(0 < len(label) < 64 and SOURCE_CHARACTERS.issuperset(label) for label in labels)
 
 
 def _is_loopback(host: str) -> bool:

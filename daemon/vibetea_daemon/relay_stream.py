@@ -2,16 +2,16 @@
 
 import asyncio
 import re
-import ssl
 import time
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import Annotated, Final, NamedTuple
 
 import aiohttp
 import msgspec
 from yarl import URL
 
+from vibetea_daemon import relay_answers
 from vibetea_daemon.backoff import backoff
 from vibetea_daemon.config import ConfigError, Setting, relay_address
 
@@ -23,11 +23,9 @@ FAREWELL_SECONDS: Final = 1.0
 """A relay that does not answer our good-bye must not keep anybody waiting."""
 MAX_FRAME: Final = 2 * 1024 * 1024
 """Bytes; a relay takes no event of more than one MiB."""
-MAX_RETRY_AFTER: Final = 3600.0
 SETTLED: Final = 60.0
 """Seconds after which a connection that brought nothing counts as a good one."""
 _PASSING: Final = frozenset({408, 425, 429})
-_CODE: Final = re.compile(r"[a-z_]{1,40}\Z")
 
 
 class RelayRefused(Exception):
@@ -35,7 +33,7 @@ class RelayRefused(Exception):
 
 
 class Online(NamedTuple):
-    """Connected. `missed`: it was lost before, and what happened meanwhile cannot be asked for."""
+    """Connected. `missed`: it was lost before, and there is no place to go on from."""
 
     missed: bool
 
@@ -68,7 +66,7 @@ def told(item: Online | Offline | Gap) -> str:
     """What became of the connection, in words."""
     match item:
         case Online(missed=True):
-            return "Connected again; what happened meanwhile is not shown."
+            return "Connected again; what happened meanwhile may be missing."
         case Online():
             return "Connected to the relay."
         case Offline(reason, wait):
@@ -128,7 +126,8 @@ class RelayStream:
         url: of `address`.
         token: "" for a relay that asks for none.
         after: the place; None begins with what happens from now on.
-        filters: source, type, project; exact, and all of them must hold.
+        last: without a place, so many of the newest events come first, if the relay knows how.
+        filters: source, type, project, tool, exact, and the beginning of a session; all of them must hold.
         pauses: seconds to wait before each attempt, from the last good connection on.
     """
 
@@ -138,10 +137,12 @@ class RelayStream:
         token: str,
         *,
         after: int | None = None,
+        last: int = 0,
         filters: Mapping[str, str] | None = None,
         pauses: Callable[[], Iterator[float]] = backoff,
     ) -> None:
         self.after = after
+        self._last = last
         self._url = url.with_query(filters or {})
         self._token = token
         self._token_in_query = False
@@ -173,7 +174,7 @@ class RelayStream:
                         "name that authority's file in SSL_CERT_FILE"
                     ) from None
                 except (aiohttp.ClientError, OSError, TimeoutError) as error:
-                    reason = _reason(error)
+                    reason = relay_answers.told(error)
                 if heard or time.monotonic() - begun > SETTLED:
                     pauses = self._pauses()
                 wait = max(wait, next(pauses))
@@ -181,7 +182,11 @@ class RelayStream:
                 await asyncio.sleep(wait)
 
     async def _connect(self, session: aiohttp.ClientSession) -> "aiohttp.ClientWebSocketResponse[bool]":
-        url = self._url if self.after is None else self._url.update_query(after=str(self.after))
+        url = self._url
+        if self.after is not None:
+            url = url.update_query(after=str(self.after))
+        elif self._last:
+            url = url.update_query(last=str(self._last))
         headers = {}
         if self._token and self._token_in_query:
             url = url.update_query(token=self._token)
@@ -232,17 +237,11 @@ async def _expect_websocket(
     response = await handler(request)
     if response.status == 101:
         return response
-    try:
-        code = msgspec.json.decode(await response.content.read(4096), type=dict[str, object]).get("code")
-    except (msgspec.DecodeError, UnicodeError, aiohttp.ClientError):
-        code = None
+    body = b""
+    with suppress(aiohttp.ClientError):
+        body = await response.content.read(4096)
     response.close()
-    after = response.headers.get("Retry-After", "")
-    raise _Answer(
-        response.status,
-        code if isinstance(code, str) and _CODE.match(code) else "",
-        min(float(after), MAX_RETRY_AFTER) if after.isascii() and after.isdigit() else 0.0,
-    )
+    raise _Answer(response.status, relay_answers.code(body), relay_answers.retry_after(response.headers) or 0.0)
 
 
 def _judge(answer: _Answer) -> float:
@@ -258,22 +257,11 @@ def _judge(answer: _Answer) -> float:
         raise RelayRefused("the address leads elsewhere, and redirects are not followed; give the relay's own address")
     if status == 403:
         raise RelayRefused("the relay refuses this client (403)")
-    if status == 400:
-        raise RelayRefused(f"the relay refuses the request (400 {answer.code})")
+    if answer.code == "invalid_last":
+        raise RelayRefused("the relay does not send so many recent ones; ask for fewer with --lines")
+    if 400 <= status < 500 and status not in {404, 405}:
+        raise RelayRefused(f"the relay refuses the request ({f'{status} {answer.code}'.strip()})")
     raise RelayRefused(f"there is no VibeTea relay at this address (it answers {status})")
-
-
-def _reason(error: Exception) -> str:
-    """What went wrong with a connection: never the error's own text, which may hold the address with its query."""
-    if isinstance(error, aiohttp.ClientConnectorDNSError):
-        return "its name is not known"
-    if isinstance(error, aiohttp.ClientConnectorSSLError):
-        return "it does not speak TLS as we do"
-    if isinstance(error, TimeoutError):
-        return "no answer"
-    if isinstance(error, OSError) and error.strerror and not isinstance(error, ssl.SSLError):
-        return error.strerror.lower()
-    return "the connection broke"
 
 
 _decode: Final = msgspec.json.Decoder(_Head).decode

@@ -1,5 +1,6 @@
 """The application: what it is made of, and what becomes of errors."""
 
+import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -9,7 +10,7 @@ from aiohttp import web
 
 from vibetea_relay import pages, state
 from vibetea_relay.config import RelayConfig
-from vibetea_relay.errors import RelayConfigError
+from vibetea_relay.errors import NotNowError, RelayConfigError, is_setting
 from vibetea_relay.hub import Hub
 from vibetea_relay.ingest import post_events
 from vibetea_relay.journal import Journal
@@ -26,7 +27,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 def create_app(config: RelayConfig, stream: Stream | None = None) -> web.Application:
-    """The relay as an aiohttp application. Raises RelayConfigError.
+    """The relay as an aiohttp application. Raises RelayConfigError and NotNowError.
 
     Args:
         config: its settings.
@@ -41,8 +42,11 @@ def create_app(config: RelayConfig, stream: Stream | None = None) -> web.Applica
     app[state.REGISTRY] = Registry(config.keys, config.keys_file)
     app[state.LIMITER] = Limiter(config.limits)
     app[state.WATCHERS] = Crowd(config.limits.watchers, config.limits.watchers_per_address)
-    app[state.METRICS] = Metrics(hub)
-    app[pages.STARTED] = time.monotonic()
+    app[state.REQUESTS] = Crowd(config.limits.connections, config.limits.requests_per_address)
+    app[state.BODIES] = Crowd(config.limits.bodies, config.limits.bodies_per_address)
+    app[state.TURN] = asyncio.Lock()
+    app[state.METRICS] = Metrics(hub, stream)
+    app[state.STARTED] = time.monotonic()
     app.router.add_post("/events", post_events)
     app.router.add_get("/ws", subscribe, allow_head=False)
     app.router.add_get("/health", pages.health)
@@ -65,11 +69,10 @@ async def _dismiss(app: web.Application) -> None:
 def _stream(config: RelayConfig) -> Stream:
     try:
         config.state.mkdir(mode=0o700, parents=True, exist_ok=True)
-        database = config.state / "relay.db"
-        database.touch(mode=0o600)
     except OSError as error:
-        raise RelayConfigError(f"the state folder cannot be used: {error.strerror}; set VIBETEA_RELAY_STATE") from None
-    journal = Journal(database, config.limits)
+        text = f"the state folder cannot be used: {error.strerror}; name another with --state or VIBETEA_RELAY_STATE"
+        raise (RelayConfigError if is_setting(error) else NotNowError)(text) from None
+    journal = Journal(config.state / "relay.db", config.limits)
     if config.nats_url is None:
         return journal
     try:

@@ -16,8 +16,8 @@ from aiohttp import WSCloseCode, web
 from aiohttp.abc import AbstractStreamWriter
 
 from vibetea_relay.config import Limits
-from vibetea_relay.ring import Frame, Ring, Wish, chosen, framed, pieces, text_frame
-from vibetea_relay.stream import Entry, Stream, Unavailable
+from vibetea_relay.ring import Frame, Ring, chosen, framed, pieces, text_frame
+from vibetea_relay.stream import Entry, Stream, Unavailable, Wish
 
 PIECE: Final = 65_536
 """Bytes written at once; with what a socket's transport holds before it says stop, all that one watcher costs."""
@@ -122,6 +122,12 @@ class Hub:
         if farewells:
             await asyncio.wait(farewells)
 
+    async def before(self, many: int, wish: Wish) -> int:
+        """The seq after which come the newest so many entries that suit. Raises Unavailable."""
+        last = self._ring.last  # if none suits: what comes while the history is searched is new
+        oldest = await self._stream.newest(many, wish)
+        return last if oldest is None else oldest - 1
+
     def enter(self, watcher: Watcher) -> None:
         """Let a watcher in."""
         if watcher.after is None:
@@ -160,6 +166,9 @@ class Hub:
         began = time.thread_time()
         self._round = None
         frames, self._coming = self._coming, []
+        if 0 < self._ring.last < self._stream.hole():  # everybody is told of it, one after the other
+            for watcher in list(self._level):
+                self._follow(watcher)
         self._ring.add(frames)
         for piece in pieces(frames, PIECE):
             data: dict[Wish, bytes] = {}
@@ -222,19 +231,24 @@ class Hub:
 
     async def _send_some(self, watcher: Watcher, waited: float) -> None:
         ring = self._ring
+        ring.forget(self._stream.first())  # memory must not outlive the history
         if watcher.after is None and (waited > STALLED * self._limits.stuck_seconds or watcher.position < ring.floor):
             self._move_forward(watcher)
+        hole = self._stream.hole()
+        beginnings = [hole]
         if watcher.position >= ring.floor:
             frames = ring.after(watcher.position, PIECE)
         else:
             entries = await self._stream.read(watcher.position, READ)
-            following = entries[0].seq if entries else ring.floor + 1
-            first = self._stream.first()
-            if 0 < watcher.position < first - 1 and first <= following:
-                self._skip(watcher, following)
             frames = [framed(entry) for entry in entries if entry.seq <= ring.last]
-            if not frames:
-                watcher.position = max(watcher.position, ring.floor)
+            beginnings.append(self._stream.first())
+        following = frames[0].seq if frames else ring.floor + 1
+        if any(0 < watcher.position < seq - 1 and seq <= following for seq in beginnings):
+            self._skip(watcher, following)
+        elif following < hole:
+            frames = [frame for frame in frames if frame.seq < hole]
+        if not frames:
+            watcher.position = max(watcher.position, ring.floor)
         for piece in pieces(frames, PIECE):
             await self._drained(watcher)
             if watcher.gone:

@@ -37,13 +37,17 @@ def read_file(path: Path) -> Keys:
     except UnicodeDecodeError:
         raise RelayConfigError("the keys file is not UTF-8") from None
     except OSError as error:
-        raise RelayConfigError(f"the keys file cannot be read: {error.strerror}") from None
+        raise RelayConfigError(
+            f"the keys file cannot be read: {path}: {error.strerror}; --keys-file or VIBETEA_KEYS_FILE names it"
+        ) from None
     lines = ((f"line {number}", line.partition("#")[0]) for number, line in enumerate(text.splitlines(), 1))
     keys: dict[str, tuple[bytes, ...]] = {}
     for source, key in _pairs("the keys file", lines):
         keys[source] = tuple(dict.fromkeys((*keys.get(source, ()), key)))
         if len(keys[source]) > KEYS_PER_SOURCE:
             raise RelayConfigError(f"the keys file has more than {KEYS_PER_SOURCE} keys of {source}")
+    if not keys:  # more likely a write that has only begun than a wish to lock everybody out
+        raise RelayConfigError("the keys file names nobody")
     return keys
 
 
@@ -57,25 +61,25 @@ def _pairs(where: str, parts: Iterable[tuple[str, str]]) -> Iterable[tuple[str, 
         try:
             yield source, decode_key(key)
         except SigningError as error:
-            raise RelayConfigError(f"{where}: the key of {source}: {error}") from None
+            raise RelayConfigError(f"{where}: {place}: the key of {source}: {error}") from None
 
 
 class Registry:
-    """The keys of every source: those given and those of the file, which is looked at once a second at most.
+    """The keys of every source: those given, or those of a file, which is looked at once a second at most.
 
-    A new version that cannot be used leaves the last good one in force and is told once; `stale` says so.
+    A new version is read once it has stayed as it is for a second: it may be being written. One that cannot be used
+    leaves the last good one in force and is told once; `stale` says so.
 
     Raises RelayConfigError when the file cannot be used at the start.
     """
 
     def __init__(self, given: Keys, file: Path | None, clock: Callable[[], float] = time.monotonic) -> None:
         self.stale = False
-        self._given = given
         self._file = file
         self._clock = clock
         self._looked = clock()
-        self._version = _version(file)
-        self._keys = self._merged(read_file(file) if file else {})
+        self._version = self._seen = _version(file)
+        self._keys = read_file(file) if file else given
 
     def keys(self, source: str) -> tuple[bytes, ...]:
         """A source's keys, raw; none if it is not registered."""
@@ -88,27 +92,27 @@ class Registry:
         if self._file is None or now - self._looked < LOOK_SECONDS:
             return
         self._looked = now
-        version = _version(self._file)
-        if version == self._version:
+        version, before = _version(self._file), self._seen
+        self._seen = version
+        if version == self._version or (version != before and not _is_old(version)):
             return
         self._version = version
         try:
-            self._keys = self._merged(read_file(self._file))
+            self._keys = read_file(self._file)
         except RelayConfigError as error:
             self.stale = True
             logger.error("%s; the keys read before stay in force", error)
         else:
             self.stale = False
-            logger.info("keys of %d sources are in force", len(self._keys))
+            logger.info("the keys file was read again; sources: %d", len(self._keys))
 
     def __len__(self) -> int:
         return len(self._keys)
 
-    def _merged(self, read: Keys) -> Keys:
-        return {
-            source: tuple(dict.fromkeys((*self._given.get(source, ()), *read.get(source, ()))))
-            for source in {*self._given, *read}
-        }
+
+def _is_old(version: tuple[int, ...] | None) -> bool:
+    """Whether nobody has written it for a second: nobody may have asked for a key since."""
+    return version is not None and time.time_ns() - version[0] >= LOOK_SECONDS * 1e9
 
 
 def _version(file: Path | None) -> tuple[int, ...] | None:

@@ -33,12 +33,12 @@ class Buckets:
     def __len__(self) -> int:
         return len(self._buckets)
 
-    def take(self, *key: str) -> float:
-        """Take a token: 0.0 if there was one, else the seconds until there is."""
+    def take(self, *key: str, many: int = 1) -> float:
+        """Take tokens: 0.0 if there was one, else the seconds until there is; more than there were are owed."""
         now = self._clock()
         tokens = self._tokens(key, now)
         wait = 0.0 if tokens >= 1 else (1 - tokens) / self.rate
-        self._keep(key, tokens if wait else tokens - 1, now)
+        self._keep(key, tokens if wait else tokens - many, now)
         return wait
 
     def wait(self, *key: str) -> float:
@@ -58,7 +58,7 @@ class Buckets:
 
 
 class Limiter:
-    """The buckets of the POST side: per source once its signature is verified; before that per address, per address
+    """The buckets: requests and events per source once its signature is verified; before that per address, per address
     and claimed source, and for what failed.
     """
 
@@ -67,13 +67,14 @@ class Limiter:
             return Buckets(rate, burst, most=limits.buckets, idle=limits.bucket_idle_seconds, clock=clock)
 
         self.sources: Final = buckets(limits.source_rate, limits.source_burst)
+        self.events: Final = buckets(limits.event_rate, limits.event_burst)
         self.addresses: Final = buckets(limits.address_rate, limits.address_burst)
         self.claims: Final = buckets(limits.claim_rate, limits.claim_burst)
         self.failures: Final = buckets(limits.failure_rate, limits.failure_burst)
 
 
 class Crowd:
-    """Counts who is there, in all and per address.
+    """Counts who is there, or what they hold, in all and per address.
 
     Args:
         most: in all.
@@ -86,17 +87,41 @@ class Crowd:
         self._by_address: Counter[str] = Counter()
         self.total = 0
 
-    def enter(self, address: str, *, counted: bool = True) -> bool:
-        """Whether there is room for one more; if so it is counted. `counted` is false for a proxy's address."""
-        if self.total >= self._most or (counted and self._by_address[address] >= self._most_each):
+    def enter(self, address: str, *, many: int = 1, counted: bool = True) -> bool:
+        """Whether there is room for so many more; if so they are counted. `counted` is false for a proxy's address."""
+        if self.total + many > self._most or (counted and self._by_address[address] + many > self._most_each):
             return False
-        self.total += 1
-        self._by_address[address] += 1
+        self.total += many
+        self._by_address[address] += many
         return True
 
-    def leave(self, address: str) -> None:
-        """One that entered is gone."""
-        self.total -= 1
-        self._by_address[address] -= 1
+    def leave(self, address: str, *, many: int = 1) -> None:
+        """So many that entered are gone."""
+        self.total -= many
+        self._by_address[address] -= many
         if not self._by_address[address]:
             del self._by_address[address]
+
+
+class Share:
+    """What one request takes of a crowd's room, given back at the end of its block."""
+
+    __slots__ = ("_address", "_crowd", "_many")
+
+    def __init__(self, crowd: Crowd, address: str) -> None:
+        self._crowd = crowd
+        self._address = address
+        self._many = 0
+
+    def grow(self, many: int = 1) -> bool:
+        """Whether there was room for so much more."""
+        found = self._crowd.enter(self._address, many=many)
+        self._many += many * found
+        return found
+
+    def __enter__(self) -> "Share":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._many:
+            self._crowd.leave(self._address, many=self._many)

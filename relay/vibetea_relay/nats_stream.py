@@ -26,7 +26,7 @@ from vibetea_relay.config import Limits
 from vibetea_relay.journal import Journal
 from vibetea_relay.nats_batches import MESSAGE_BYTES, PLACES
 from vibetea_relay.nats_settings import REPLICAS, STREAM
-from vibetea_relay.stream import Entry, Receipt, Unavailable
+from vibetea_relay.stream import Entry, Receipt, TooLarge, Unavailable, Wish
 
 HEAD_BYTES: Final = 1024
 """What a message's headers may take of the server's limit."""
@@ -73,31 +73,37 @@ class NatsStream:
         self._limits = limits
         self._next = 1  # the message to read next
         self._context: JetStreamContext | None = None
-        self._room = MESSAGE_BYTES
+        self._reached = 0  # the last message read
+        self._room = self._most = MESSAGE_BYTES
         self._arrived: asyncio.Queue[Msg | None] = asyncio.Queue()
         self._caught_up = asyncio.Event()
         self._reader: asyncio.Task[None] | None = None
         self._told = ""
         self._weaknesses: set[str] = set()
-        self.skipped = 0
-        """Messages that were no events, since the start."""
+        self._skipped = 0
 
     @property
     def condition(self) -> str:
         """`connected` or `reconnecting`."""
         return "reconnecting" if self._context is None else "connected"
 
+    @property
+    def skipped(self) -> int:
+        """Messages that were no batches of their subject's source, since the start."""
+        return self._skipped
+
     async def start(self, listen: Callable[[Sequence[Entry]], None]) -> None:
         """Read on after the journal's last entry. Waits until nothing is left to read, a few seconds at most."""
-        await self._journal.start(listen)
-        self._next = max(1, self._journal.last() // PLACES)  # that message again: it may have been kept in part
+        await self._journal.start(listen, shared=True)
+        self._reached = self._journal.last() // PLACES
+        self._next = max(1, self._reached)  # that message again: it may have been kept in part
         self._reader = asyncio.create_task(self._keep_reading())
         with suppress(TimeoutError):
             async with asyncio.timeout(START_SECONDS):
                 await self._caught_up.wait()
 
     async def publish(self, events: Sequence[WireEvent]) -> Receipt:
-        """Store a batch of one source; returns after the cluster's acknowledgement. Raises Unavailable."""
+        """Store a batch of one source; returns after the cluster's acknowledgement. Raises Unavailable and TooLarge."""
         context = self._context
         if context is None:
             raise Unavailable("the shared stream is away")
@@ -105,6 +111,8 @@ class NatsStream:
         accepted = 0
         for batch in nats_batches.split(unseen, self._room):
             body, name = nats_batches.pack(batch)
+            if len(body) > self._most:
+                raise TooLarge
             where, headers = nats_batches.subject(batch[0].source), {Header.MSG_ID.value: name}
             try:
                 ack = await context.publish(where, body, ANSWER_SECONDS, STREAM, headers)
@@ -121,9 +129,17 @@ class NatsStream:
         """The oldest seq this relay still holds."""
         return self._journal.first()
 
+    def hole(self) -> int:
+        """What the stream dropped while this relay was away is before it."""
+        return self._journal.hole()
+
     async def read(self, after: int, limit: int) -> Sequence[Entry]:
         """From this relay's journal."""
         return await self._journal.read(after, limit)
+
+    async def newest(self, many: int, wish: Wish) -> int | None:
+        """From this relay's journal."""
+        return await self._journal.newest(many, wish)
 
     async def close(self) -> None:
         """Leave the stream, which goes on without this relay."""
@@ -162,7 +178,8 @@ class NatsStream:
             )
             context = client.jetstream(timeout=ANSWER_SECONDS)
             await self._find_or_make(context)
-            self._room = min(MESSAGE_BYTES, client.max_payload - HEAD_BYTES)
+            self._most = client.max_payload - HEAD_BYTES
+            self._room = min(MESSAGE_BYTES, self._most)
             self._context = context
             self._tell("")
             while not client.is_closed:
@@ -218,8 +235,9 @@ class NatsStream:
     async def _take(self, client: Client, delivered: int) -> int:
         """Bring what has arrived into the journal; returns how many messages the consumer has delivered by then."""
         entries: list[Entry] = []
+        times: list[float] = []
         answers: list[str] = []
-        after, pending = self._next, -1
+        reached, hole, pending = self._reached, 0, -1
         for message in await self._some():
             headers = message.headers or {}
             if Header.STATUS in headers:
@@ -231,20 +249,29 @@ class NatsStream:
             delivered += 1
             if place.sequence.consumer != delivered:
                 raise _Lost
-            try:
-                entries += nats_batches.unpack(place.sequence.stream, message.subject, message.data)
-            except WireError:
-                self.skipped += 1
-                logger.warning("skipped a message of the shared stream that is not a batch of its source")
-            after, pending = place.sequence.stream + 1, place.num_pending
-        if entries:
-            await self._journal.append(entries)
-        self._next = after
+            number = place.sequence.stream
+            if 0 < reached < number - 1:
+                hole = number * PLACES
+            batch = self._unpack(number, message)
+            entries += batch
+            times += [place.timestamp.timestamp()] * len(batch)
+            reached, pending = number, place.num_pending
+        await self._journal.append(entries, times, hole)
+        if reached > self._reached:
+            self._reached, self._next = reached, reached + 1
         for answer in answers:  # only now: the server sends no more than was dealt with
             await client.publish(answer)
         if pending == 0:
             self._caught_up.set()
         return delivered
+
+    def _unpack(self, number: int, message: Msg) -> Sequence[Entry]:
+        try:
+            return nats_batches.unpack(number, message.subject, message.data)
+        except WireError:
+            self._skipped += 1
+            logger.warning("skipped a message of the shared stream that is not a batch of its source")
+            return []
 
     async def _some(self) -> list[Msg]:
         """The messages that have arrived, one at least; the connection's end and a long silence raise _Lost."""

@@ -1,19 +1,16 @@
 """GET /health and GET /metrics."""
 
 import time
-from http import HTTPStatus
 from importlib.metadata import version
 from typing import Any, Final
 
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from vibetea_relay.peers import is_loopback
-from vibetea_relay.refusals import Refusal
-from vibetea_relay.state import CONFIG, HUB, METRICS, REGISTRY, STREAM
-from vibetea_relay.tokens import holder, offered
+from vibetea_relay.peers import is_loopback, peer
+from vibetea_relay.state import CONFIG, HUB, METRICS, REGISTRY, STARTED, STREAM
+from vibetea_relay.tokens import authorise
 
-STARTED: Final = web.AppKey("started", float)
 _FORWARDED: Final = ("Forwarded", "X-Forwarded-For")
 
 
@@ -40,9 +37,6 @@ async def metrics(request: web.Request) -> web.Response:
     """Prometheus text, for this machine or with a subscriber's token. Raises Refusal."""
     # what a proxy on this machine passes on comes from elsewhere
     local = is_loopback(request.remote or "") and not any(name in request.headers for name in _FORWARDED)
-    token = offered(request)
-    if not local and not token:
-        raise Refusal(HTTPStatus.UNAUTHORIZED, "missing_token", "a subscriber's token is required")
-    if not local and holder(request.app[CONFIG].tokens, token) is None:
-        raise Refusal(HTTPStatus.UNAUTHORIZED, "invalid_token", "the token is not known")
+    if not local:
+        authorise(request, peer(request))
     return web.Response(body=request.app[METRICS].text(), headers={"Content-Type": CONTENT_TYPE_LATEST})

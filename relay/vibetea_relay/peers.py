@@ -13,13 +13,14 @@ Network = IPv4Network | IPv6Network
 def peer(request: web.Request) -> str:
     """The client's address as limits count it.
 
-    The socket's own, unless that is a trusted proxy: then the rightmost hop of X-Forwarded-For that is none. An IPv6
+    The socket's own, unless that is a trusted proxy: then the rightmost hop of `client_header` that is none. An IPv6
     address stands for its /64, which is what one customer gets.
     """
-    trusted = request.app[CONFIG].trusted_proxies
+    config = request.app[CONFIG]
+    trusted = config.trusted_proxies
     address = request.remote or ""
     if trusted and is_trusted(address, trusted):
-        hops = ",".join(request.headers.getall("X-Forwarded-For", ())).split(",")
+        hops = ",".join(request.headers.getall(config.client_header, ())).split(",")
         for hop in reversed([hop.strip() for hop in hops]):
             if _parsed(hop) is None:  # nothing left of it can be believed
                 break

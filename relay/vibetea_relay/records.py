@@ -11,11 +11,11 @@ from typing import Final
 
 from vibetea_protocol.wire import WireEvent
 from vibetea_relay.config import Limits
-from vibetea_relay.errors import RelayConfigError
-from vibetea_relay.stream import Entry
+from vibetea_relay.errors import NotNowError, RelayConfigError, is_setting
+from vibetea_relay.stream import Entry, Wish
 
 APPLICATION_ID: Final = 0x76627472  # "vbtr", so that another program's file is not taken for ours
-VERSION: Final = 1
+VERSION: Final = 2
 PATIENCE: Final = 0.05
 """Seconds the event loop may wait for another process that writes."""
 STEP: Final = 200
@@ -33,8 +33,21 @@ _TABLES: Final = (
     "create table position(highest integer not null, held integer not null)",
     "insert into position values (0, 0)",
     f"pragma application_id = {APPLICATION_ID}",
-    f"pragma user_version = {VERSION}",
 )
+_SHARING: Final = (
+    "alter table position add column shared integer",  # whether the numbers are a shared stream's
+    "alter table position add column hole integer not null default 0",
+)
+_STEPS: Final = (_TABLES, _SHARING)
+"""From each version to the next."""
+_PASSING: Final = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}
+_NEWEST: Final = """select min(seq) from (
+    select seq from entries where seq >= :first
+    and (:source is null or source = :source) and (:type is null or type = :type)
+    and (:project is null or project = :project)
+    and (:session is null or instr(raw, :session)) and (:tool is null or instr(raw, :tool))
+    order by seq desc limit :many
+)"""
 _OLDEST: Final = "seq in (select seq from (select seq, at from {table} order by seq limit ?) where at < ?)"
 
 
@@ -47,11 +60,12 @@ class Records:
 
     Attributes:
         highest: the highest seq ever given, that of an entry left out included; 0 if there never was one.
-        first: the oldest entry's; `highest + 1` if none is held.
+        first: the oldest entry's that is not too old; `highest + 1` if there is none.
+        hole: the seq before which entries of a shared stream are missing; 0 if none are.
     """
 
-    def __init__(self, path: Path, limits: Limits) -> None:
-        """Open the file, made with mode 0600 if it is missing. Raises JournalError."""
+    def __init__(self, path: Path, limits: Limits, *, shared: bool = False) -> None:
+        """Open the file, made with mode 0600 if it is missing. Raises JournalError and NotNowError."""
         self._limits = limits
         self._turn = threading.Lock()
         self._open = ExitStack()
@@ -63,13 +77,14 @@ class Records:
             flock(self._open.enter_context(lock.open("w")), LOCK_EX | LOCK_NB)
         except BlockingIOError:
             self.close()
-            raise JournalError(f"{path} is in use by another relay; give each a state folder of its own") from None
+            raise NotNowError(f"{path} is in use by another relay; give each a state folder of its own") from None
         except OSError as error:
             self.close()
-            raise JournalError(f"{path} cannot be opened: {error.strerror}") from None
+            text = f"{path} cannot be opened: {error.strerror}"
+            raise (JournalError if is_setting(error) else NotNowError)(text) from None
         try:
             self._writer = self._connect(path)
-            self._prepare(path)
+            self._prepare(path, shared)
             self._reader, self._tender = self._connect(path), self._connect(path)
         except sqlite3.DatabaseError as error:
             self.close()
@@ -78,7 +93,8 @@ class Records:
                     f"{path} is damaged ({error}). Move it away and start again: watchers are told of the gap, and "
                     "what is sent twice from before reaches them twice"
                 ) from None
-            raise JournalError(f"{path} cannot be used now: {error}") from None
+            passes = error.sqlite_errorcode & 0xFF in _PASSING
+            raise (NotNowError if passes else JournalError)(f"{path} cannot be used: {error}") from None
         except JournalError:
             self.close()
             raise
@@ -93,37 +109,49 @@ class Records:
         db.execute("pragma journal_size_limit = 16777216")
         return db
 
-    def _prepare(self, path: Path) -> None:
+    def _prepare(self, path: Path, shared: bool) -> None:
         (application,) = self._writer.execute("pragma application_id").fetchone()
         (version,) = self._writer.execute("pragma user_version").fetchone()
         if application not in {0, APPLICATION_ID}:
             raise JournalError(f"{path} belongs to another program; set VIBETEA_RELAY_STATE to a folder of its own")
         if version > VERSION:
             raise JournalError(f"{path} was written by a newer VibeTea (schema {version}); pip install -U vibetea")
-        if version == 0:
-            self._writer.execute("begin immediate")
-            for statement in _TABLES:
-                self._writer.execute(statement)
-            self._writer.execute("commit")
+        self._writer.execute("begin immediate")
+        for statement in [statement for step in _STEPS[version:] for statement in step]:
+            self._writer.execute(statement)
         self.highest: int
         self._held: int
-        self.highest, self._held = self._writer.execute("select highest, held from position").fetchone()
-        self.first = self._oldest(self._writer)
+        self.hole: int
+        found = self._writer.execute("select highest, held, hole, shared from position").fetchone()
+        self.highest, self._held, self.hole, before = found
+        if self.highest and before not in {None, shared}:
+            raise JournalError(
+                f"{path} was kept by a relay {'with' if before else 'without'} VIBETEA_NATS_URL, and its numbers mean "
+                "something else; set VIBETEA_RELAY_STATE to a new folder"
+            )
+        if before != shared:
+            self._writer.execute("update position set shared = ?", (shared,))
+        if version != VERSION:
+            self._writer.execute(f"pragma user_version = {VERSION}")
+        self._writer.execute("commit")
+        self.first = 0
+        self.first = self._oldest(self._writer, time.time())
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """All that is added inside is kept, or, if sqlite3.Error comes out, nothing."""
-        before = (self.highest, self.first, self._held)
+        before = (self.highest, self.first, self._held, self.hole)
         with self._turn:
             try:
                 self._writer.execute("begin immediate")
                 yield
-                self._writer.execute("update position set highest = ?, held = ?", (self.highest, self._held))
+                position = (self.highest, self._held, self.hole)
+                self._writer.execute("update position set highest = ?, held = ?, hole = ?", position)
                 self._writer.execute("commit")
             except BaseException:
                 if self._writer.in_transaction:
                     self._writer.execute("rollback")
-                self.highest, self.first, self._held = before
+                self.highest, self.first, self._held, self.hole = before
                 raise
 
     def add(self, events: Iterable[WireEvent]) -> list[Entry]:
@@ -136,30 +164,33 @@ class Records:
             if self._is_new(seq + 1, at, event.id):
                 seq += 1
                 new.append(Entry(seq, event))
-        self._keep(new, at)
+        self._keep([(entry, at) for entry in new])
         return new
 
-    def append(self, entries: Sequence[Entry]) -> list[Entry]:
+    def append(self, entries: Sequence[Entry], times: Sequence[float]) -> list[Entry]:
         """Keep the entries that are new by seq and by id, as they are numbered; inside a transaction."""
-        at = time.time()
-        new = [one for one in entries if one.seq > self.highest and self._is_new(one.seq, at, one.event.id)]
-        self._keep(new, at)
+        new = [
+            (entry, at)
+            for entry, at in zip(entries, times, strict=True)
+            if entry.seq > self.highest and self._is_new(entry.seq, at, entry.event.id)
+        ]
+        self._keep(new)
         if entries:
             self.highest = max(self.highest, entries[-1].seq)
-        return new
+        return [entry for entry, _ in new]
 
     def _is_new(self, seq: int, at: float, name: str) -> bool:
         row = (seq, int(at), name)
         return self._writer.execute("insert into seen values (?, ?, ?) on conflict do nothing", row).rowcount == 1
 
-    def _keep(self, new: list[Entry], at: float) -> None:
+    def _keep(self, new: list[tuple[Entry, float]]) -> None:
         if not new:
             return
-        rows = ((seq, int(at), *event) for seq, event in new)
+        rows = ((seq, int(at), *event) for (seq, event), at in new)
         self._writer.executemany("insert into entries values (?, ?, ?, ?, ?, ?, ?, ?)", rows)
         if self.first > self.highest:
-            self.first = new[0].seq
-        self.highest = new[-1].seq
+            self.first = new[0][0].seq
+        self.highest = new[-1][0].seq
         self._held += len(new)
 
     def is_known(self, name: str) -> bool:
@@ -170,12 +201,18 @@ class Records:
         """The entries after a seq, oldest first; fewer than `limit` if they are large."""
         found, size = [], 0
         query = "select seq, id, source, timestamp, type, project, raw from entries where seq > ? order by seq limit ?"
-        for seq, *event in self._reader.execute(query, (after, limit)):
+        for seq, *event in self._reader.execute(query, (max(after, self.first - 1), limit)):
             found.append(Entry(seq, WireEvent(*event)))
             size += len(event[-1])
             if size > MOST_READ:
                 break
         return found
+
+    def newest(self, many: int, wish: Wish) -> int | None:
+        """Of the newest so many entries that suit, the oldest one's seq; None if none suits."""
+        values = {"first": self.first, "many": many, **wish._asdict()}
+        (seq,) = self._reader.execute(_NEWEST, values).fetchone()
+        return None if seq is None else int(seq)
 
     def checkpoint(self) -> None:
         """Move what was written into the file proper; whoever writes meanwhile does not wait."""
@@ -200,12 +237,13 @@ class Records:
                 raise
             self._held -= gone
             if gone:
-                self.first = self._oldest(self._tender)
+                self.first = self._oldest(self._tender, now)
         return gone >= STEP or known >= STEP
 
-    def _oldest(self, db: sqlite3.Connection) -> int:
-        (seq,) = db.execute("select min(seq) from entries").fetchone()
-        return int(seq or self.highest + 1)
+    def _oldest(self, db: sqlite3.Connection, now: float) -> int:
+        query = "select seq from entries where seq >= ? and at >= ? order by seq limit 1"
+        found = db.execute(query, (self.first, int(now - self._limits.history_seconds))).fetchone()
+        return int(found[0]) if found else self.highest + 1
 
     def _delete(self, table: str, which: str, values: tuple[int, ...]) -> int:
         return self._tender.execute(f"delete from {table} where {which.format(table=table)}", values).rowcount

@@ -36,3 +36,14 @@ class Refusal(Exception):
         if self.close:
             answer.force_close()
         return answer
+
+
+def rate_limited(wait: float, *, close: bool = False) -> Refusal:
+    """Too much was asked for: again in so many seconds."""
+    text = "too many requests; see Retry-After"
+    return Refusal(HTTPStatus.TOO_MANY_REQUESTS, "rate_limited", text, retry=wait, close=close)
+
+
+def too_many(what: str) -> Refusal:
+    """There is no room for more of them at once."""
+    return Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "too_many", f"too many {what}", retry=5, close=True)

@@ -1,22 +1,14 @@
 """The newest entries, ready to be sent: each is made a frame once, whoever it goes to."""
 
 import struct
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
-from vibetea_relay.stream import Entry
+from vibetea_relay.stream import Entry, Wish
 
 TEXT: Final = 0x81
 """The first byte of an unfragmented text frame (RFC 6455, 5.2)."""
-
-
-class Wish(NamedTuple):
-    """What a watcher asked for; None is anything."""
-
-    source: str | None = None
-    type: str | None = None
-    project: str | None = None
 
 
 class Frame(NamedTuple):
@@ -30,7 +22,8 @@ class Frame(NamedTuple):
 
     def suits(self, wish: Wish) -> bool:
         """Whether it is all that was asked for."""
-        return all(wanted in {None, has} for wanted, has in zip(wish, self[1:4], strict=True))
+        exact = all(wanted in {None, has} for wanted, has in zip(wish[:3], self[1:4], strict=True))
+        return exact and all(part in self.data for part in wish[3:] if part is not None)
 
 
 def framed(entry: Entry) -> Frame:
@@ -98,6 +91,15 @@ class Ring:
         while self._room < 0 and gone < len(self._frames) - 1:
             self._room += len(self._frames[gone].data)
             gone += 1
+        self._drop(gone)
+
+    def forget(self, first: int) -> None:
+        """Let go what came before a seq: the stream no longer holds it."""
+        gone = bisect_left(self._seqs, first)
+        self._room += sum(len(frame.data) for frame in self._frames[:gone])
+        self._drop(gone)
+
+    def _drop(self, gone: int) -> None:
         if gone:
             self.floor = self._seqs[gone - 1]
             del self._frames[:gone], self._seqs[:gone]

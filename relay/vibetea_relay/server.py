@@ -1,8 +1,10 @@
 """Serves the application: sockets, TLS, signals, and an orderly end."""
 
 import asyncio
+import errno
 import logging
 import signal
+import socket
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,14 +14,12 @@ from aiohttp import web
 
 from vibetea_relay.app import create_app
 from vibetea_relay.config import RelayConfig
-from vibetea_relay.connection import Connection
 from vibetea_relay.errors import RelayConfigError
-from vibetea_relay.limits import Crowd
+from vibetea_relay.listener import Listener
 from vibetea_relay.peers import is_loopback
 from vibetea_relay.stream import Stream
 
-HANDSHAKE_SECONDS: Final = 10.0
-BACKLOG: Final = 1024
+QUIET_SECONDS: Final = 60.0
 
 logger = logging.getLogger(__name__)
 
@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 def serve(config: RelayConfig) -> None:
     """Serve until SIGTERM or Ctrl-C, then let watchers go with 1001 and finish what is under way.
 
-    Raises RelayConfigError, and OSError when the address cannot be had.
+    Raises RelayConfigError, and OSError when the address cannot be had, with words for people.
     """
     config.refuse_if_open()
     asyncio.run(_serve(config))
@@ -36,7 +36,7 @@ def serve(config: RelayConfig) -> None:
 async def _serve(config: RelayConfig) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    loop.set_exception_handler(_log_type)
+    loop.set_exception_handler(_ErrorLog())
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     async with running(config) as address:
@@ -57,9 +57,12 @@ async def running(config: RelayConfig, stream: Stream | None = None) -> AsyncIte
     runner = web.AppRunner(app, shutdown_timeout=config.limits.drain_seconds)
     await runner.setup()
     try:
-        site = _Site(runner, config, context)
-        await site.start()
-        host, port = runner.addresses[0][:2]
+        site = Listener(runner, config, context)
+        try:
+            await site.start()
+        except OSError as error:
+            raise _in_words(error, config) from None
+        host, port = site.address
         yield f"{'https' if context else 'http'}://{f'[{host}]' if ':' in host else host}:{port}"
         await site.stop()
         # before the runner's own end, which no longer reads: a watcher's farewell would wait in vain
@@ -68,39 +71,33 @@ async def running(config: RelayConfig, stream: Stream | None = None) -> AsyncIte
         await runner.cleanup()
 
 
-def _log_type(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """The type alone: asyncio's own text would quote what was received."""
-    logger.error("the event loop caught: %s", type(context.get("exception")).__name__)
+def _in_words(error: OSError, config: RelayConfig) -> OSError:
+    """The same error about the address, with what to do."""
+    match error:
+        case socket.gaierror() | OSError(errno=errno.EADDRNOTAVAIL):
+            text = f"--host: {config.host} is no address of this machine; 0.0.0.0 means all it has"
+        case OSError(errno=errno.EADDRINUSE):
+            text = f"port {config.port} is used by another program; name another with --port or PORT"
+        case OSError(errno=errno.EACCES):
+            text = f"port {config.port} is not for this user; name another with --port or PORT"
+        case _:
+            return error
+    return OSError(error.errno, text)
 
 
-class _Site(web.BaseSite):
-    """Where connections of ours come in; aiohttp's own TCPSite cannot count them."""
+class _ErrorLog:
+    """What the event loop caught, by its type alone, since asyncio's own text would quote what was received; each type
+    once a minute, since nobody may fill the disk with it.
+    """
 
-    __slots__ = ("_config", "_crowd")
+    def __init__(self) -> None:
+        self._quiet_until: dict[str, float] = {}
 
-    def __init__(self, runner: web.AppRunner, config: RelayConfig, context: ssl.SSLContext | None) -> None:
-        super().__init__(runner, ssl_context=context, backlog=BACKLOG)
-        self._config = config
-        self._crowd = Crowd(config.limits.connections, config.limits.connections_per_address)
-
-    @property
-    def name(self) -> str:
-        """What aiohttp would log."""
-        return "relay"
-
-    async def start(self) -> None:
-        """Listen."""
-        await super().start()
-        server = self._runner.server
-        assert server is not None
-        self._server = await asyncio.get_running_loop().create_server(
-            lambda: Connection(server, self._config, self._crowd),
-            self._config.host,
-            self._config.port,
-            ssl=self._ssl_context,
-            backlog=self._backlog,
-            ssl_handshake_timeout=HANDSHAKE_SECONDS if self._ssl_context else None,
-        )
+    def __call__(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        name = type(context.get("exception")).__name__
+        if loop.time() >= self._quiet_until.get(name, 0.0):
+            self._quiet_until[name] = loop.time() + QUIET_SECONDS
+            logger.error("the event loop caught: %s", name)
 
 
 def _tls(config: RelayConfig) -> ssl.SSLContext | None:

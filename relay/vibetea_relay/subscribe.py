@@ -7,6 +7,7 @@ from http import HTTPStatus
 from socket import SO_SNDBUF, SOL_SOCKET
 from typing import Final
 
+import msgspec
 from aiohttp import WSCloseCode, WSMsgType, web
 
 from vibetea_protocol.freshness import origin
@@ -14,46 +15,37 @@ from vibetea_relay.config import Limits
 from vibetea_relay.hub import Watcher
 from vibetea_relay.limits import Buckets
 from vibetea_relay.peers import peer
-from vibetea_relay.refusals import Refusal
-from vibetea_relay.ring import Wish
-from vibetea_relay.state import CONFIG, HUB, LIMITER, WATCHERS
-from vibetea_relay.tokens import holder, offered
+from vibetea_relay.refusals import Refusal, too_many
+from vibetea_relay.state import CONFIG, HUB, WATCHERS
+from vibetea_relay.stream import Unavailable, Wish
+from vibetea_relay.tokens import authorise
 
 BURST_SECONDS: Final = 6
 """For so long a watcher may have been silent and say it all at once."""
-_SEQ: Final = re.compile(r"[0-9]{1,16}", re.ASCII)
+_NUMBER: Final = re.compile(r"[0-9]{1,16}", re.ASCII)
 
 
 async def subscribe(request: web.Request) -> web.WebSocketResponse:
-    """Send events as they come, or first those after `?after=`, until either side closes. Raises Refusal."""
+    """Send events as they come, before them those after `?after=` or the newest `?last=`, until either side closes.
+
+    Raises Refusal.
+    """
     address = peer(request)
-    _authorise(request, address)
-    wish, after = _wish(request), _after(request)
-    watchers = request.app[WATCHERS]
-    if not watchers.enter(address):
-        raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "too_many", "too many watchers", retry=5, close=True)
-    try:
-        return await _serve(request, wish, after)
-    finally:
-        watchers.leave(address)
-
-
-def _authorise(request: web.Request, address: str) -> None:
-    config, failures = request.app[CONFIG], request.app[LIMITER].failures
-    if wait := failures.wait(address):
-        raise Refusal(
-            HTTPStatus.TOO_MANY_REQUESTS, "rate_limited", "too many refusals; see Retry-After", retry=wait, close=True
-        )
-    if not config.unsafe_no_auth:
-        token = offered(request)
-        if not token:
-            raise Refusal(HTTPStatus.UNAUTHORIZED, "missing_token", "a subscriber's token is required")
-        if holder(config.tokens, token) is None:
-            failures.take(address)
-            raise Refusal(HTTPStatus.UNAUTHORIZED, "invalid_token", "the token is not known")
+    if not request.app[CONFIG].unsafe_no_auth:
+        authorise(request, address)
     page = request.headers.get("Origin")
     if page is not None and not _is_allowed(request, page):
         raise Refusal(HTTPStatus.FORBIDDEN, "invalid_origin", "pages of this origin may not watch")
+    wish, after, last = _wish(request), _after(request), _last(request)
+    watchers = request.app[WATCHERS]
+    if not watchers.enter(address):
+        raise too_many("watchers")
+    try:
+        if last:
+            after = await _before(request, last, wish)
+        return await _serve(request, wish, after)
+    finally:
+        watchers.leave(address)
 
 
 def _is_allowed(request: web.Request, page: str) -> bool:
@@ -68,16 +60,43 @@ def _is_allowed(request: web.Request, page: str) -> bool:
 
 def _wish(request: web.Request) -> Wish:
     query = request.query
-    return Wish(query.get("source") or None, query.get("type") or None, query.get("project") or None)
+    session, tool = query.get("session"), query.get("tool")
+    return Wish(
+        query.get("source") or None,
+        query.get("type") or None,
+        query.get("project") or None,
+        b'"sessionId":' + msgspec.json.encode(session)[:-1] if session else None,  # its beginning
+        b'"tool":' + msgspec.json.encode(tool) if tool else None,
+    )
 
 
 def _after(request: web.Request) -> int | None:
     text = request.query.get("after")
     if text is None:
         return None
-    if not _SEQ.fullmatch(text):
+    if not _NUMBER.fullmatch(text):
         raise Refusal(HTTPStatus.BAD_REQUEST, "invalid_after", "after must be a whole number: an event's seq")
     return int(text)
+
+
+def _last(request: web.Request) -> int:
+    """How many events are to come before the live ones."""
+    text, most = request.query.get("last"), request.app[CONFIG].limits.last
+    if text is None:
+        return 0
+    if "after" in request.query:
+        raise Refusal(HTTPStatus.BAD_REQUEST, "invalid_last", "last and after exclude each other")
+    if not _NUMBER.fullmatch(text) or int(text) > most:
+        raise Refusal(HTTPStatus.BAD_REQUEST, "invalid_last", f"last must be a whole number, {most} at most")
+    return int(text)
+
+
+async def _before(request: web.Request, last: int, wish: Wish) -> int:
+    try:
+        return await request.app[HUB].before(last, wish)
+    except Unavailable:
+        text = "the history cannot be read now; try again"
+        raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "unavailable", text, retry=1) from None
 
 
 async def _serve(request: web.Request, wish: Wish, after: int | None) -> web.WebSocketResponse:

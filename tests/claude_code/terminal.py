@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
-_PATIENCE = 30.0
+_PATIENCE = 60.0
 _PAUSE = 0.05
 
 

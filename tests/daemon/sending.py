@@ -56,7 +56,7 @@ def in_database(world: World) -> list[str]:
     return [row[0] for row in world.query("select id from events where source = 'laptop' order by seq")]
 
 
-def expect_all(world: World, relay: ScriptedRelay, seconds: float = 20) -> None:
+def expect_all(world: World, relay: ScriptedRelay, seconds: float = 60) -> None:
     """Every event of this machine is at the relay."""
 
     def missing() -> str:
@@ -73,7 +73,7 @@ def settled(world: World) -> bool:
     return lanes == [(f"[[{last}, null]]",)]
 
 
-def expect_settled(world: World, seconds: float = 20) -> None:
+def expect_settled(world: World, seconds: float = 60) -> None:
     wait_until(lambda: settled(world), lambda: str(world.query("select * from _cursors")), seconds)
 
 

@@ -82,7 +82,9 @@ class StreamingRelay:
             return refusal(401, "invalid_token" if given else "missing_token")
         socket = web.WebSocketResponse(autoping=not self.silent)
         await socket.prepare(request)
-        sent = int(request.query.get("after", self.entries[-1][0] if self.entries else 0))
+        many = int(request.query.get("last", 0))
+        newest = [0, *(seq for seq, _ in self.entries)][-many - 1 :]  # the one before the newest so many, and they
+        sent = int(request.query.get("after", newest[0]))
         with suppress(ConnectionError):
             while waiting := [entry for entry in self.entries if entry[0] > sent]:
                 for sent, event in waiting:

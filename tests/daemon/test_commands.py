@@ -2,6 +2,7 @@
 
 import json
 import re
+import signal
 import stat
 import subprocess
 import sys
@@ -206,7 +207,9 @@ def test_two_processes_at_once_have_one_key(world: World) -> None:
 
 
 def test_init_explains_its_line_beside_it(world: World) -> None:
-    assert b"relay" in world.run("init").stderr
+    said = world.run("init").stderr
+    assert b"relay" in said
+    assert b"VIBETEA_SOURCE_ID" in said
 
 
 def test_status_without_anything(world: World) -> None:
@@ -458,66 +461,22 @@ def test_hooks_in_a_file_that_others_share_are_warned_of(world: World, scope: st
     assert not (project / ".claude").exists()
 
 
-def test_doctor_finds_nothing_wrong(world: World) -> None:
-    assert world.run("install-hooks").returncode == 0
-    with world.daemon():
-        done = world.run("doctor")
-    assert done.returncode == 0, done.stdout
-    assert b"wrong" not in done.stdout
-
-
-def faults(world: World) -> str:
-    done = world.run("doctor")
-    assert done.returncode == 1
-    assert b"Traceback" not in done.stderr
-    return done.stdout.decode()
-
-
-def test_doctor_of_a_new_machine(world: World) -> None:
-    world.projects.rmdir()
-    said = faults(world)
-    assert "wrong  daemon\n       not running" in said
-    assert "wrong  hooks\n       not installed" in said
-    assert "wrong  transcripts\n" in said
-    assert "fine   database" in said
-
-
-def test_doctor_tells_hooks_that_are_altered_or_switched_off(world: World) -> None:
-    world.run("install-hooks")
-    settings = world.root / "claude/settings.json"
-    settings.write_text(json.dumps(json.loads(settings.read_text()) | {"disableAllHooks": True}))
-    world.emit.chmod(0o600)
-    world.emit.write_text("altered")
-    said = faults(world)
-    assert "disableAllHooks is set in" in said
-    assert "missing or altered" in said
-    settings.write_text("{ // mine")
-    assert str(settings) in faults(world)
-
-
-def test_doctor_tells_a_loose_key_a_missing_plugin_and_a_corrupted_database(world: World) -> None:
-    world.run("init")
-    (world.state / "key.priv").chmod(0o644)
-    (world.state / "config.toml").write_text('plugins = ["no_such_plugin"]\n')
-    world.database.write_bytes(b"no database " * 1000)
-    said = faults(world)
-    assert "chmod 600" in said
-    assert "no_such_plugin" in said
-    assert "wrong  database\n       file is not a database" in said
-    world.database.unlink()
-
-
-def test_doctor_tells_events_of_another_privacy_level(imported_world: World) -> None:
-    imported_world.env["VIBETEA_PRIVACY"] = "strict"
-    assert "recorded at `standard`" in faults(imported_world)
-
-
 def test_settings_with_comments_are_left_alone(world: World) -> None:
     settings = world.root / "mine.json"
     settings.write_text("{ // mine\n}")
     done = world.run("install-hooks", "--settings", str(settings))
     assert done.returncode == 1
     assert settings.read_text() == "{ // mine\n}"
+
+
+def test_dashboard_says_where_it_is_and_how_it_ends(imported_world: World) -> None:
+    command = [sys.executable, "-m", "vibetea_daemon", "dashboard", "--no-open", "--port", "0"]
+    with subprocess.Popen(command, env=imported_world.env, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        said = process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 0
+    assert re.fullmatch(r"VibeTea is at http://\S+  \(Ctrl-C ends it\)\n", said)
 
 
 def test_invented_sessions_tell_of_all_that_happens(world: World) -> None:

@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import closing, contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -100,8 +101,8 @@ async def test_the_stream_is_in_the_database_as_the_daemon_would_write_it(world:
         await mirror.end()
         assert mirror.said.splitlines() == ["Connected to the relay.", "Mirrored 3 new events."]
     assert relay.asked == [({"after": "0"}, f"Bearer {TOKEN}")]
-    told = world.run("audit").stdout.splitlines()
-    assert told == [event for _, event in relay.entries]
+    stored = world.query("select payload from events order by seq")
+    assert stored == [(json.dumps(json.loads(event)["payload"], separators=(",", ":")),) for _, event in relay.entries]
     row = world.query("select source, type, session_id, project, tool, status, privacy from events limit 1")
     assert row == [("laptop", "tool", SESSION, "shop", "Read", "started", None)]
     assert world.query("select events, project from sessions") == [(3, "shop")]
@@ -226,7 +227,7 @@ async def test_an_old_monitor_s_event_is_taken(world: World, relay: StreamingRel
         await holds(world, 1)
         await mirror.end()
     assert world.query("select session_id from events") == [(SESSION,)]
-    assert "mood" not in world.run("audit").stdout.decode()
+    assert "mood" not in world.query("select payload from events")[0][0]
 
 
 async def test_an_old_relay_that_counts_nothing_is_mirrored(world: World, relay: StreamingRelay) -> None:
@@ -248,10 +249,91 @@ async def test_a_daemon_may_work_in_the_same_folder(world: World, relay: Streami
         await until(lambda: len(ids(world)) == 58)
         status = json.loads(world.run("status", "--json").stdout)
         assert (status["running"], status["mirroring"]) == (True, True)
-        assert re.search(r"^mirror +running$", world.run("status").stdout.decode(), re.MULTILINE)
+        said = world.run("status").stdout.decode()
+        assert re.search(r"^daemon +running, .*^mirror +running, of http", said, re.MULTILINE | re.DOTALL)
         await mirror.end()
     assert world.query("select source, count(*) from events group by 1 order by 1") == [("desktop", 29), ("laptop", 29)]
     world.check_derived()
+
+
+async def test_status_of_a_folder_that_only_a_mirror_fills(world: World, relay: StreamingRelay) -> None:
+    await relay.hold(*events(1, 2))
+    with mirroring(world, relay) as mirror:
+        await holds(world, 1, 2)
+        await relay.send(b'{"gap":{"after":2,"next":41}}')
+        await until(lambda: world.counters() == {"mirror_gap": 1})
+        for ended in (False, True):
+            if ended:
+                await mirror.end()
+            done, as_json = world.run("status"), world.run("status", "--json")
+            assert done.returncode == as_json.returncode == int(ended)
+            told = json.loads(as_json.stdout)
+            assert (told["running"], told["mirroring"]) == (False, not ended)
+            assert datetime.fromisoformat(told["mirror"].pop("heard")) > datetime.now(UTC) - timedelta(minutes=5)
+            last = json.loads(relay.entries[-1][1])["timestamp"]
+            of_it = {"relay": relay.url, "seq": 40, "gaps": 1, "last_event": last, "why": "", "since": None}
+            assert told["mirror"] == of_it
+            said = done.stdout.decode()
+            assert re.match(rf"mirror +{'not ' * ended}running, of {relay.url}; through seq 40 .*; 1 gap\n", said)
+            for word in ("daemon", "hooks", "dropped", TOKEN):
+                assert word not in said
+
+
+async def test_status_tells_a_relay_that_is_away(world: World, relay: StreamingRelay) -> None:
+    def mirrored() -> dict[str, Any]:
+        return dict(json.loads(world.run("status", "--json").stdout)["mirror"])
+
+    await relay.hold(*events(1))
+    with mirroring(world, relay) as mirror:
+        await holds(world, 1)
+        heard = mirrored()["heard"]
+        await relay.stop()
+        await mirror.says("No connection to the relay")
+        await until(lambda: mirrored()["why"] != "")
+        since = mirrored()["since"]
+        said = world.run("status").stdout.decode()
+        assert re.search(r"; no connection since \d{4}-\d\d-\d\d \d\d:\d\d:\d\d: \w", said)
+        await relay.start()
+        await until(lambda: mirrored()["why"] == "")
+        assert heard <= since <= mirrored()["heard"]
+        await mirror.end()
+
+
+async def test_doctor_of_a_folder_that_only_a_mirror_fills(world: World, relay: StreamingRelay) -> None:
+    await relay.hold(*events(1))
+    with mirroring(world, relay) as mirror:
+        await holds(world, 1)
+        done = world.run("doctor")
+        assert (done.returncode, done.stdout) == (0, b"fine   mirror\nfine   database\n")
+        await relay.stop()
+        await until(lambda: world.status()["mirror"]["why"] != "")
+        done = world.run("doctor")
+        assert done.returncode == 1
+        assert done.stdout.decode().startswith(f"wrong  mirror\n       no connection to {relay.url}: ")
+        await mirror.end()
+    done = world.run("doctor")
+    assert f"not running; start it with `vibetea mirror --relay {relay.url}`" in done.stdout.decode()
+
+
+async def test_a_daemon_that_starts_leaves_the_mirror_s_status(world: World, relay: StreamingRelay) -> None:
+    await relay.hold(*events(1, source="desktop"))
+    with mirroring(world, relay) as mirror:
+        await holds(world, 1)
+        await mirror.end()
+    world.start()
+    said = world.run("status").stdout.decode()
+    assert re.search(r"^daemon +running, ", said)
+    assert re.search(rf"^mirror +not running, of {relay.url}; through seq 1 of its stream", said, re.MULTILINE)
+
+
+async def test_audit_leaves_out_what_was_mirrored(world: World, relay: StreamingRelay) -> None:
+    await relay.hold(*events(1, 2, source="desktop"), *events(3), *events(4, 5, source="desktop"))
+    with mirroring(world, relay) as mirror:
+        await holds(world, 1, 2, 3, 4, 5)
+        await mirror.end()
+    done = world.run("audit", "-n", "1")
+    assert json.loads(done.stdout) == json.loads(relay.entries[2][1])
+    assert done.stderr.decode() == "4 events of other machines, mirrored here and never sent\n"
 
 
 async def test_a_second_mirror_is_refused(world: World, relay: StreamingRelay) -> None:

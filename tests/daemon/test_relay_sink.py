@@ -28,6 +28,7 @@ from tests.daemon.session import Session
 from tests.daemon.world import Process, World, wait_until
 
 from vibetea_daemon.config import Config, ConfigError
+from vibetea_protocol.ids import keyed_hash
 
 
 @pytest.fixture
@@ -110,7 +111,7 @@ def test_live_events_do_not_wait_behind_a_backlog(world: World, relay: ScriptedR
     old = numbered(2000)
     fill(world, old)
     answers = threading.Semaphore(0)
-    relay.rule = lambda _: Answer(wait=lambda: answers.acquire(timeout=20))
+    relay.rule = lambda _: Answer(wait=lambda: answers.acquire(timeout=60))
     world.start()
     wait_until(lambda: len(relay.requests) == 1, "nothing was sent")
     session = Session()
@@ -136,7 +137,7 @@ def test_lanes_outlive_the_daemon(world: World, relay: ScriptedRelay) -> None:
     world.env["VIBETEA_BUFFER_SIZE"] = "20"
     fill(world, numbered(400))
     answers = threading.Semaphore(5)
-    relay.rule = lambda _: Answer(wait=lambda: answers.acquire(timeout=20))
+    relay.rule = lambda _: Answer(wait=lambda: answers.acquire(timeout=60))
     daemon = world.start()
     session = Session()
     hooks(world, session, 5)
@@ -187,6 +188,9 @@ def test_rows_that_are_not_to_leave_are_passed_over_and_counted(
     expect_settled(world)
     assert set(relay.ids) == {one.id for one in numbered(3)} | session.ids(world.key())
     assert world.counters() == {"relay_other_source": 5, "relay_privacy": 4}
+    shown = world.run("status").stdout.decode()
+    assert "not sent     5 relay_other_source, 4 relay_privacy\n" in shown
+    assert "dropped" not in shown
 
 
 def test_mirrored_rows_between_ours_do_not_part_a_request(world: World, relay: ScriptedRelay) -> None:
@@ -305,6 +309,26 @@ def test_each_relay_has_a_cursor_of_its_own(world: World, relay: ScriptedRelay) 
     assert relay.duplicates == 0
 
 
+def test_relay_written_differently_is_the_same(world: World, relay: ScriptedRelay) -> None:
+    """1. A cursor by the plain form, as ever. 2. The address is written otherwise. Result: nothing is sent twice."""
+    fill(world, numbered(10))
+    with world.daemon():
+        expect_settled(world)
+    destination = keyed_hash(world.key(), "sink", "relay", relay.url).hex()
+    assert world.query("select destination from _cursors") == [(destination,)]
+    world.env["VIBETEA_SERVER_URL"] = relay.url.replace("http://localhost", "HTTP://LocalHost") + "//"
+    fill(world, numbered(1, first=10))
+    with world.daemon():
+        expect_settled(world)
+    assert [len(request.ids) for request in relay.requests] == [10, 1]
+
+
+def test_status_claims_nothing_of_a_relay_that_was_never_spoken_to(world: World, relay: ScriptedRelay) -> None:
+    world.start()
+    wait_until(lambda: "sink_relay" in world.status(), "never began")
+    assert f"relay        {relay.url}: nothing sent yet\n" in world.run("status").stdout.decode()
+
+
 def test_status_tells_what_waits_and_why(world: World, relay: ScriptedRelay) -> None:
     world.expected_log = [WAITS]
     relay.rule = lambda _: Answer(503, b"")
@@ -343,9 +367,36 @@ def test_doctor_tells_of_a_relay_without_a_key_and_of_a_daemon_that_does_not_kno
         ("VIBETEA_SERVER_URL", "relay.example", "is no address"),
         ("VIBETEA_SERVER_URL", "https://", "is no address"),
         ("VIBETEA_SERVER_URL", "https://relay.example:port", "is no address"),
-        ("VIBETEA_SERVER_URL", "https://relay. example", "is no address"),
-        ("VIBETEA_SERVER_URL", "https://me:secret@relay.example", "without user, password"),
-        ("VIBETEA_SERVER_URL", "https://relay.example/?token=secret", "without user, password"),
+        *(
+            ("VIBETEA_SERVER_URL", value, "is no address: it holds a space, a backslash or a control character")
+            for value in (
+                "https://\\",
+                "https://relay.example/\\secret",
+                "https://relay. example",
+                "https://relay.example\n",
+            )
+        ),
+        *(
+            ("VIBETEA_SERVER_URL", value, "is no address with a usable host and port")
+            for value in (
+                *("https:relay.example", "https:///secret", "https://.", "https://relay..example", "https://relay;x"),
+                *("https://%72elay.example", f"https://{'x' * 64}.example", "https://" + "x." * 130 + "example"),
+                *(
+                    "https://relay.example:0",
+                    "https://relay.example:65536",
+                    "https://me:secret@",
+                    "https://a？b.example",
+                ),
+                *("https://[::1", "https://[1::2::3]", "https://[v1.x]", "https://[fe80::1%25eth0]"),
+            )
+        ),
+        *(
+            ("VIBETEA_SERVER_URL", f"https://{value}", "must be an address alone, without user, password, `?` or `#`")
+            for value in (
+                *("me:secret@relay.example", ":secret@relay.example", "@relay.example", "bü:secret@relay.example"),
+                *("relay.example/?token=secret", "relay.example?", "relay.example/#", "bücher.example/#secret"),
+            )
+        ),
         ("VIBETEA_BUFFER_SIZE", "0", "a whole number from 1 to 100000"),
         ("VIBETEA_BUFFER_SIZE", "-1", "a whole number from 1 to 100000"),
         ("VIBETEA_BUFFER_SIZE", "many", "a whole number from 1 to 100000"),
@@ -370,10 +421,18 @@ def test_setting_of_the_file_that_cannot_be_used_is_refused(world: World, text: 
     ("text", "wanted"),
     [
         ("https://relay.example/", "https://relay.example"),
-        ("HTTPS://Relay.Example:8443/tea//", "HTTPS://Relay.Example:8443/tea"),
-        ("http://127.8.8.8:80", "http://127.8.8.8:80"),
+        ("https://relay.example:443", "https://relay.example"),
+        ("HTTPS://Relay.Example:8443/Tea//", "https://relay.example:8443/Tea"),
+        ("http://127.8.8.8:80", "http://127.8.8.8"),
+        ("https://[2001:DB8::7]:443/", "https://[2001:db8::7]"),
         ("http://[::1]:8080", "http://[::1]:8080"),
         ("http://localhost", "http://localhost"),
+        ("https://[2001:db8::7]/team/", "https://[2001:db8::7]/team"),
+        ("https://192.0.2.7:8443", "https://192.0.2.7:8443"),
+        ("https://relay_1.example./a%20b/@team", "https://relay_1.example./a%20b/@team"),
+        ("https://xn--bcher-kva.example", "https://xn--bcher-kva.example"),
+        ("https://Bücher.example:8443/tää/", "https://xn--bcher-kva.example:8443/t%C3%A4%C3%A4"),
+        ("https://straße.example", "https://xn--strae-oqa.example"),
         ("", None),
     ],
 )
@@ -406,7 +465,7 @@ COPY = """
                     file.flush()
                     cursor.settle(page, page.rows, {{}})
                 else:
-                    outbox.wait(1)
+                    stop.wait(0.05)
 """
 
 

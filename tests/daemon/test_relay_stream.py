@@ -265,7 +265,10 @@ async def test_a_redirect_is_not_followed(relay: StreamingRelay) -> None:
     assert other.asked == []
 
 
-@pytest.mark.parametrize(("status", "told"), [(200, "no VibeTea relay"), (404, "no VibeTea relay"), (403, "403")])
+@pytest.mark.parametrize(
+    ("status", "told"),
+    [(200, "no VibeTea relay"), (404, "no VibeTea relay"), (403, "403"), (410, "refuses the request (410)")],
+)
 async def test_an_address_that_is_no_relay_is_told(relay: StreamingRelay, status: int, told: str) -> None:
     relay.answers.append(lambda: web.Response(status=status, text="<html>"))
     assert told in await refused(relay)

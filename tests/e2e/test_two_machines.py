@@ -199,7 +199,7 @@ def test_whatever_is_away_for_a_while_nothing_is_missing_or_double(team: Team) -
     assert team.server.counters() == {}
 
     # the watcher in the terminal sees both, too
-    tail = team.start("tail", "--relay", team.url)
+    tail = team.start("tail", "-n", "0", "--relay", team.url)
     tail.says("Connected")
     team.work(team.desktop, "d3")
     team.work(team.laptop, "l5")

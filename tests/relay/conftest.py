@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from tests.relay.nats_cluster import Node, nats
 from tests.relay.world import Machine, Relay, Sender, relaying
 
 
@@ -32,3 +33,10 @@ def machine(tmp_path: Path) -> Iterator[Machine]:
         yield machine
     finally:
         machine.end()
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> Iterator[Node]:
+    """A NATS server."""
+    with nats(tmp_path / "nats") as cluster:
+        yield cluster.nodes[0]

@@ -94,8 +94,18 @@ async def test_without_authentication_no_token_is_needed(laptop: Sender) -> None
         ({"project": "sho"}, []),
         ({"type": "tool", "project": "shop"}, [0]),
         ({"source": "laptop", "type": "activity", "project": "shop"}, [2]),
+        ({"tool": "Read"}, [0, 1]),
+        ({"tool": "read"}, []),
+        ({"tool": "Rea"}, []),
+        ({"tool": 'Read","status":"started'}, []),
+        ({"tool": "Read", "project": "till"}, [1]),
+        ({"session": SESSION[:4]}, [0, 1, 2, 3]),
+        ({"session": SESSION}, [0, 1, 2, 3]),
+        ({"session": SESSION[1:]}, []),
+        ({"session": f'{SESSION}"'}, []),
+        ({"session": "5", "tool": "Read", "project": "shop"}, [0]),
         ({"source": "desktop", "type": "tool"}, []),
-        ({"source": "", "type": "", "project": ""}, [0, 1, 2, 3]),
+        ({"source": "", "type": "", "project": "", "session": "", "tool": ""}, [0, 1, 2, 3]),
     ],
 )
 async def test_filters_are_anded_exact_and_case_sensitive(
@@ -203,6 +213,23 @@ async def test_what_a_watcher_says_is_ignored(relay: Relay, laptop: Sender) -> N
 async def test_after_must_be_a_whole_number(relay: Relay, after: str) -> None:
     async with relay.http.get(f"{relay.url}/ws", params={"token": TOKEN, "after": after}, headers=UPGRADE) as answer:
         assert (answer.status, (await answer.json())["code"]) == (400, "invalid_after")
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        *({"last": last} for last in ("", "x", "-1", "1.5", "1e3", "١", "0x1", " 1", "10001", "9" * 16, "9" * 17)),
+        {"last": "1", "after": "1"},
+        {"last": "0", "after": "1"},
+    ],
+    ids=str,
+)
+async def test_last_must_be_a_whole_number_and_not_too_large(relay: Relay, query: dict[str, str]) -> None:
+    async with relay.http.get(f"{relay.url}/ws", params={"token": TOKEN} | query, headers=UPGRADE) as answer:
+        told = await answer.json()
+        assert (answer.status, told["code"]) == (400, "invalid_last")
+    assert ("10000 at most" in told["error"]) == ("after" not in query)
+    await connected(relay, 0)
 
 
 @pytest.mark.parametrize(

@@ -172,7 +172,7 @@ async def test_the_image_takes_events_and_its_health_check_tells_so(installed: I
 def health_check(prefix: Path, port: str) -> int:
     command: Sequence[str] = json.loads(of_image("HEALTHCHECK").partition("CMD ")[2])
     env = {"PATH": f"{prefix / 'bin'}{os.pathsep}{os.environ['PATH']}", "PORT": port}
-    return subprocess.run(command, env=env, stderr=subprocess.DEVNULL, timeout=20, check=False).returncode
+    return subprocess.run(command, env=env, stderr=subprocess.DEVNULL, timeout=60, check=False).returncode
 
 
 def test_the_image_started_bare_says_what_it_needs(installed: Installed) -> None:

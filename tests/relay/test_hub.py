@@ -8,11 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vibetea_protocol.wire import WireEvent
-from vibetea_relay.ring import Frame, Ring, Wish, chosen, framed, pieces, text_frame
-from vibetea_relay.stream import Entry
+from vibetea_relay.ring import Frame, Ring, chosen, framed, pieces, text_frame
+from vibetea_relay.stream import Entry, Wish
 
 words = st.sampled_from(["", "a", "A", "b"])
-wishes = st.builds(Wish, *[st.none() | words] * 3)
+parts = st.none() | st.sampled_from([b"x", b"y"])
+wishes = st.builds(Wish, *[st.none() | words] * 3, parts, parts)
 
 
 def frames_of(seqs: list[int], size: int = 10) -> list[Frame]:
@@ -41,13 +42,17 @@ def test_frame_is_the_event_and_its_seq() -> None:
     assert json.loads(frame.data[2:]) == {"id": "evt_1", "payload": {}, "seq": 7}
 
 
-@given(st.lists(st.tuples(words, words, words)), wishes)
-def test_chosen_is_what_suits_in_order(events: list[tuple[str, str, str]], wish: Wish) -> None:
-    frames = [Frame(seq, *event, b"%d," % seq) for seq, event in enumerate(events)]
+@given(st.lists(st.tuples(words, words, words, st.sampled_from([b"", b"x", b"y", b"xy"]))), wishes)
+def test_chosen_is_what_suits_in_order(events: list[tuple[str, str, str, bytes]], wish: Wish) -> None:
+    frames = [Frame(seq, *event[:3], b"%d%b," % (seq, event[3])) for seq, event in enumerate(events)]
     expected = [
-        b"%d," % seq
-        for seq, event in enumerate(events)
-        if all(wanted is None or wanted == has for wanted, has in zip(wish, event, strict=True))
+        frame.data
+        for frame in frames
+        if wish.source in {None, frame.source}
+        and wish.type in {None, frame.type}
+        and wish.project in {None, frame.project}
+        and (wish.session or b"") in frame.data
+        and (wish.tool or b"") in frame.data
     ]
     assert chosen(frames, wish) == b"".join(expected)
 
@@ -94,6 +99,19 @@ def test_ring_holds_one_frame_that_is_too_large() -> None:
     assert [frame.seq for frame in ring.after(0, 10_000)] == [3]
     ring.add(frames_of([4, 5]))
     assert (ring.floor, [frame.seq for frame in ring.after(3, 10_000)]) == (3, [4, 5])
+
+
+def test_ring_forgets_what_came_before_a_seq() -> None:
+    """And has room for as much again."""
+    ring = Ring(10, 100)
+    ring.begin(5)
+    ring.add(frames_of([10, 20, 30], 30))
+    for first, floor in ((10, 5), (11, 10), (25, 20), (20, 20), (31, 30), (31, 30)):
+        ring.forget(first)
+        assert (ring.floor, ring.last) == (floor, 30)
+        assert [frame.seq for frame in ring.after(0, 10_000)] == [seq for seq in (10, 20, 30) if seq > floor]
+    ring.add(frames_of([40, 50, 60], 30))
+    assert (ring.floor, [frame.seq for frame in ring.after(30, 10_000)]) == (30, [40, 50, 60])
 
 
 def test_ring_begins_once() -> None:

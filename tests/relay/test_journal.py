@@ -20,11 +20,14 @@ from tests.relay.world import SESSION
 
 from vibetea_protocol.wire import WireEvent
 from vibetea_relay.config import Limits
-from vibetea_relay.errors import RelayConfigError
-from vibetea_relay.journal import Journal, JournalError
-from vibetea_relay.stream import Entry, Receipt, Unavailable
+from vibetea_relay.errors import NotNowError, RelayConfigError
+from vibetea_relay.journal import AT_ONCE, Journal, JournalError
+from vibetea_relay.records import Records
+from vibetea_relay.stream import Entry, Receipt, Unavailable, Wish
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: it mounts a small disk")
+
+NOW = time.time()
 
 
 def event(number: int, size: int = 0) -> WireEvent:
@@ -106,6 +109,30 @@ async def test_one_turn_of_the_loop_is_one_transaction(empty_journal: Opened) ->
     assert told == [[0, 1, 2, 3, 4, 5]]
 
 
+async def test_large_batch_lets_others_come_between(path: Path) -> None:
+    """1. A batch of several transactions is published, then one event. Result: the event does not wait for all of it,
+    each keeps its order, and each gets its own receipt.
+    """
+    async with opened(path) as journal:
+        told: list[list[int]] = []
+        journal._listen = lambda entries: told.append(numbers(entries))
+        large, small = events(*range(4500), 7), events(9999, 9)
+        assert await asyncio.gather(journal.publish(large), journal.publish(small)) == [Receipt(4500, 1), Receipt(1, 1)]
+        heard = [number for turn in told for number in turn]
+        assert max(map(len, told)) <= AT_ONCE
+        assert 0 < heard.index(9999) < 2 * AT_ONCE
+        assert heard == await journal.held()
+        heard.remove(9999)
+        assert heard == list(range(4500))
+
+
+async def test_large_batch_is_finished_at_the_close(path: Path) -> None:
+    async with opened(path) as journal:
+        waiting = asyncio.create_task(journal.publish(events(*range(4500))))
+        await asyncio.sleep(0)
+    assert await waiting == Receipt(4500, 0)
+
+
 async def test_sender_that_goes_away_takes_nothing_along(empty_journal: Opened) -> None:
     waiting = [asyncio.create_task(empty_journal.publish(events(n))) for n in (1, 2)]
     await asyncio.sleep(0)
@@ -119,7 +146,7 @@ async def test_what_waits_is_kept_at_the_close_and_nothing_after_it(path: Path) 
         waiting = asyncio.create_task(journal.publish(events(1)))
         await asyncio.sleep(0)
     assert await waiting == Receipt(1, 0)
-    for late in (journal.publish(events(2)), journal.append([Entry(1, event(2))])):
+    for late in (journal.publish(events(2)), journal.append([Entry(1, event(2))], [0])):
         with pytest.raises(Unavailable):
             await late
     async with opened(path) as journal:
@@ -210,20 +237,21 @@ def test_journal_tells_what_a_list_without_repeats_tells(steps: list[list[list[i
 async def test_shared_entries_keep_their_numbers(empty_journal: Opened) -> None:
     """Ones that come again, and ids that are known, are left out, but their place is remembered."""
     first = [Entry(100, event(1)), Entry(104, event(2))]
-    assert await empty_journal.append(first) == first
+    assert await empty_journal.append(first, [NOW] * 2) == first
     again = [*first, Entry(105, event(1)), Entry(108, event(3)), Entry(110, event(2))]
-    assert await empty_journal.append(again) == [Entry(108, event(3))]
+    assert await empty_journal.append(again, [NOW] * 5) == [Entry(108, event(3))]
     assert empty_journal.told == [*first, Entry(108, event(3))]
     assert (empty_journal.first(), empty_journal.last()) == (100, 110)
-    assert await empty_journal.append([]) == []
+    assert await empty_journal.append([], []) == []
 
 
 async def test_place_in_a_shared_stream_is_remembered(path: Path) -> None:
     async with opened(path) as journal:
-        await journal.append([Entry(7, event(1)), Entry(9, event(1))])
+        await journal.append([Entry(7, event(1)), Entry(9, event(1))], [NOW] * 2)
     async with opened(path) as journal:
         assert (journal.first(), journal.last()) == (7, 9)
-        assert await journal.append([Entry(9, event(5)), Entry(10, event(2))]) == [Entry(10, event(2))]
+        more = [Entry(9, event(5)), Entry(10, event(2))]
+        assert await journal.append(more, [NOW] * 2) == more[1:]
 
 
 async def test_unseen_events(empty_journal: Opened) -> None:
@@ -256,6 +284,31 @@ async def test_history_and_ids_are_bounded_by_age(path: Path) -> None:
         await until(lambda: journal.first() == journal.last(), "the history is not trimmed")
         assert await journal.held() == [3]
         assert await journal.publish(events(1, 2, 3)) == Receipt(1, 2)
+
+
+async def test_what_grew_too_old_while_the_relay_was_down_is_not_read(path: Path) -> None:
+    """From the first moment on: removing it all takes its time."""
+    async with opened(path) as journal:
+        await journal.publish(events(1, 2, 3))
+        last = journal.last()
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("update entries set at = at - 8 * 86400 where seq < ?", (last,))
+        db.commit()
+    records = Records(path, Limits())  # which removes nothing by itself
+    assert (records.first, records.highest) == (last, last)
+    assert numbers(records.read(0, 10)) == [3]
+    assert records.newest(10, Wish()) == last
+    records.close()
+
+
+async def test_shared_entries_grow_old_by_the_streams_time(path: Path) -> None:
+    """A relay that reads an old history anew keeps it no longer than the others."""
+    entries = [Entry(100, event(1)), Entry(200, event(2))]
+    async with opened(path) as journal:
+        await journal.append(entries, [NOW - 8 * 86_400, NOW - 6 * 86_400])
+    async with opened(path) as journal:
+        assert journal.first() == 200
+        assert await journal.held() == [2]
 
 
 async def test_history_may_be_gone_altogether(path: Path) -> None:
@@ -317,7 +370,7 @@ async def test_busy_file_is_unavailable_until_it_is_free(
         tries = [empty_journal.publish(events(n)) for n in (1, 2, 3)]
         assert [type(error) for error in await asyncio.gather(*tries, return_exceptions=True)] == [Unavailable] * 3
         with pytest.raises(Unavailable):
-            await empty_journal.append([Entry(empty_journal.last() + 1, event(4))])
+            await empty_journal.append([Entry(empty_journal.last() + 1, event(4))], [NOW])
         other.execute("rollback")
     assert await empty_journal.publish(events(2, 3)) == Receipt(2, 0)
     assert await empty_journal.held() == numbers(empty_journal.told) == [1, 2, 3]
@@ -350,9 +403,63 @@ async def test_full_disk_is_unavailable_until_there_is_room(tmp_path: Path) -> N
 
 
 async def test_one_relay_at_a_time(path: Path, empty_journal: Opened) -> None:
-    with pytest.raises(JournalError, match="in use by another relay"):
+    with pytest.raises(NotNowError, match="in use by another relay"):
         await Journal(path, Limits()).start(lambda _: None)
     assert await empty_journal.publish(events(1)) == Receipt(1, 0)
+
+
+async def test_file_that_another_program_writes_is_had_later(path: Path) -> None:
+    """A relay that starts beside it gives up, in a way that says: again."""
+    async with opened(path) as journal:
+        await journal.publish(events(1))
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("begin immediate")
+        with pytest.raises(NotNowError, match="cannot be used"):
+            await Journal(path, Limits()).start(lambda _: None)
+    async with opened(path) as journal:
+        assert await journal.held() == [1]
+
+
+@pytest.mark.parametrize("shared", [False, True])
+async def test_file_is_one_relays_or_a_shared_streams(path: Path, shared: bool) -> None:
+    """While it holds nothing it is whoever's; then its numbers mean one or the other."""
+    for kept in (not shared, shared):
+        journal = Journal(path, Limits())
+        await journal.start(lambda _: None, shared=kept)
+        if kept == shared:
+            await (journal.append([Entry(16_384, event(1))], [NOW]) if shared else journal.publish(events(1)))
+        await journal.close()
+    with pytest.raises(JournalError, match="set VIBETEA_RELAY_STATE to a new folder"):
+        await Journal(path, Limits()).start(lambda _: None, shared=not shared)
+    again = Journal(path, Limits())
+    await again.start(lambda _: None, shared=shared)
+    assert numbers(await again.read(0, 9)) == [1]
+    await again.close()
+
+
+async def test_file_of_the_first_version_is_taken_over(path: Path) -> None:
+    async with opened(path) as journal:
+        await journal.publish(events(1))
+    with closing(sqlite3.connect(path)) as db:
+        for change in ("drop column shared", "drop column hole"):
+            db.execute(f"alter table position {change}")
+        db.execute("pragma user_version = 1")
+    async with opened(path) as journal:
+        assert await journal.publish(events(1, 2)) == Receipt(1, 1)
+        assert await journal.held() == [1, 2]
+
+
+async def test_hole_in_a_shared_stream_is_remembered(path: Path) -> None:
+    async with opened(path) as journal:
+        await journal.append([Entry(100, event(1))], [NOW])
+        assert journal.hole() == 0
+        await journal.append([Entry(300, event(2))], [NOW], 290)
+        await journal.append([Entry(301, event(3))], [NOW])
+        assert journal.hole() == 290
+        await journal.append([], [], 400)
+    async with opened(path) as journal:
+        assert journal.hole() == 400
+        assert await journal.held() == [1, 2, 3]
 
 
 def other_programs(path: Path) -> None:

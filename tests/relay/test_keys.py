@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -96,8 +97,10 @@ def test_file(file: Path) -> None:
     [
         (f"a:{A.public}\na:{B.public}\na:{C.public}\n".encode(), "more than 2 keys of a"),
         (f"a:{A.public}\nwhatever\n".encode(), "line 2"),
-        (b"desk:AAAA\n", "the key of desk"),
+        (b"\ndesk:AAAA\n", "line 2: the key of desk"),
         (b"\xff\xfe", "UTF-8"),
+        (b"", "names nobody"),
+        (b"# nobody\n\n", "names nobody"),
         (None, "cannot be read"),
     ],
 )
@@ -108,22 +111,58 @@ def test_file_that_cannot_be_used_at_the_start(file: Path, content: bytes | None
         Registry({}, file)
 
 
-def test_keys_of_the_file_add_to_those_given(file: Path) -> None:
-    file.write_text(f"a:{A.public}\na:{B.public}\nc:{C.public}\n")
-    registry = Registry({"a": (A.key,), "b": (B.key,)}, file)
-    assert registry.keys("a") == (A.key, B.key)
-    assert (registry.keys("b"), registry.keys("c"), registry.keys("d")) == ((B.key,), (C.key,), ())
-
-
-def test_file_is_looked_at_once_a_second(file: Path) -> None:
+def test_file_is_looked_at_once_a_second_and_taken_when_it_stays_the_same(file: Path) -> None:
     clock = Clock()
     file.write_text(f"a:{A.public}\n")
     registry = Registry({}, file, clock)
     file.write_text(f"b:{B.public}\nc:{C.public}\n")
-    clock.now = 0.9
-    assert registry.keys("a") == (A.key,)
-    clock.now = 1.0
+    for now in (0.9, 1.0, 1.9):
+        clock.now = now
+        assert registry.keys("a") == (A.key,)
+    clock.now = 2.0
     assert (registry.keys("a"), registry.keys("b")) == ((), (B.key,))
+
+
+def test_file_that_is_being_written_is_not_taken(file: Path) -> None:
+    """Every look sees more of it, and every part is well-formed."""
+    clock = Clock()
+    file.write_text(f"a:{A.public}\nb:{B.public}\n")
+    registry = Registry({}, file, clock)
+    parts = [
+        "",
+        "# the off",
+        "# the office\n",
+        f"# the office\nb:{B.public}\n",
+        f"# the office\nb:{B.public}\nc:{C.public}\n",
+    ]
+    for now, part in enumerate(parts, 1):
+        clock.now = now
+        file.write_text(part)
+        assert (registry.keys("a"), registry.keys("c"), registry.stale) == ((A.key,), (), False)
+    clock.now += 1
+    assert (registry.keys("a"), registry.keys("b"), registry.keys("c")) == ((), (B.key,), (C.key,))
+
+
+def test_file_that_was_written_a_while_ago_is_taken_at_the_first_look(file: Path) -> None:
+    """Nobody sent anything since: the first who does may be the one whose key was taken back."""
+    clock = Clock()
+    file.write_text(f"a:{A.public}\n")
+    registry = Registry({}, file, clock)
+    file.write_text(f"b:{B.public}\n")
+    os.utime(file, (time.time() - 2, time.time() - 2))
+    clock.now = 1
+    assert (registry.keys("a"), registry.keys("b")) == ((), (B.key,))
+
+
+@pytest.mark.parametrize("content", ["", "# nobody\n"])
+def test_file_that_names_nobody_is_broken(file: Path, content: str) -> None:
+    clock = Clock()
+    file.write_text(f"a:{A.public}\n")
+    registry = Registry({}, file, clock)
+    file.write_text(content)
+    for clock.now in (1, 2):
+        assert registry.keys("a") == (A.key,)
+    assert registry.stale
 
 
 @pytest.mark.parametrize("content", [f"b:{B.public}\n", f"b:{B.public}\n# and nobody else\n"], ids=["inode", "size"])
@@ -137,7 +176,8 @@ def test_change_that_keeps_the_time_is_seen(file: Path, content: str) -> None:
     other.write_text(content)
     os.utime(other, ns=(found.st_atime_ns, found.st_mtime_ns))
     other.replace(file)
-    clock.now = 1
+    for clock.now in (1, 2):
+        registry.look()
     assert (registry.keys("a"), registry.keys("b")) == ((), (B.key,))
 
 
@@ -145,12 +185,12 @@ def test_broken_file_keeps_the_last_good_keys_and_is_told_once(file: Path, caplo
     clock = Clock()
     file.write_text(f"a:{A.public}\n")
     registry = Registry({}, file, clock)
-    for now, content in enumerate([f"b:{B.public}x\n", None, None, f"b:{B.public}\n"], 1):
+    for now, content in enumerate([f"b:{B.public}x\n", None, None, None, f"b:{B.public}\n", None], 1):
         clock.now = now
         if content:
             file.write_text(content)
         held = registry.keys("a")
-        assert (held, registry.stale) == (((A.key,), True) if now < 4 else ((), False))
+        assert (held, registry.stale) == (((A.key,), now > 1) if now < 6 else ((), False))
     assert [record.levelname for record in caplog.records if record.name.startswith("vibetea")] == ["ERROR"]
     assert B.public not in caplog.text
 
@@ -160,10 +200,12 @@ def test_file_that_went_away_keeps_its_keys(file: Path) -> None:
     file.write_text(f"a:{A.public}\n")
     registry = Registry({}, file, clock)
     file.unlink()
-    clock.now = 1
-    assert (registry.keys("a"), registry.stale) == ((A.key,), True)
-    file.write_text("# nobody\n")
-    clock.now = 2
+    for clock.now in (1, 2):
+        assert registry.keys("a") == (A.key,)
+    assert registry.stale
+    file.write_text(f"b:{B.public}\n")
+    for clock.now in (3, 4):
+        registry.look()
     assert (registry.keys("a"), registry.stale) == ((), False)
 
 

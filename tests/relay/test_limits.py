@@ -1,14 +1,16 @@
 """How much anyone may ask for, before and after the signature, and by whom it is counted."""
 
 from ipaddress import IPv4Network, ip_network
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.relay.world import NO_LIMITS, TOKEN, MemoryStream, Sender, relaying
 
-from vibetea_relay.config import Limits
-from vibetea_relay.limits import Buckets, Crowd
+from vibetea_relay.config import Limits, load
+from vibetea_relay.journal import Journal
+from vibetea_relay.limits import Buckets, Crowd, Share
 from vibetea_relay.peers import counted_as
 
 LOOPBACK = (ip_network("127.0.0.0/8"),)
@@ -85,6 +87,26 @@ def test_crowd_counts_in_all_and_each() -> None:
     assert (crowd.enter("c"), crowd.total) == (True, 3)
 
 
+def test_share_is_given_back(clock: Clock) -> None:
+    crowd = Crowd(10, 6)
+    with Share(crowd, "a") as one, Share(crowd, "b") as other:
+        assert [one.grow(4), one.grow(3), one.grow(2)] == [True, False, True]
+        assert [other.grow(5), other.grow(4)] == [False, True]
+        assert crowd.total == 10
+    assert crowd.total == 0
+    with Share(crowd, "a") as one:
+        assert one.grow(6)
+
+
+def test_more_than_there_is_is_owed(clock: Clock) -> None:
+    buckets = Buckets(10, 20, most=9, idle=60, clock=clock)
+    assert buckets.take("a", many=50) == 0
+    assert buckets.wait("a") == pytest.approx(3.1)
+    clock.now += 3.2
+    assert buckets.take("a", many=50) == 0
+    assert buckets.wait("b") == 0
+
+
 # addresses
 
 
@@ -127,6 +149,30 @@ async def test_what_succeeds_is_no_failure(laptop: Sender) -> None:
         assert [(await relay.send(laptop, b"[]")).status for _ in range(9)] == [202] * 9
 
 
+async def test_events_count_too(laptop: Sender, desktop: Sender) -> None:
+    """1. A large batch: it passes whole. 2. Until what it owes is paid, its sender waits; others do not."""
+    limits = Limits(event_rate=1, event_burst=1000)
+    async with relaying(laptop, desktop, limits=limits) as relay:
+        assert (await relay.send(laptop, laptop.body(*range(1500)))).json["accepted"] == 1500
+        refused = await relay.send(laptop, laptop.body(1501))
+        assert (refused.status, refused.code) == (429, "rate_limited")
+        assert int(refused.headers["Retry-After"]) > 400
+        assert (await relay.send(desktop, desktop.body(1))).status == 202
+
+
+async def test_the_largest_body_of_an_old_monitor_passes(laptop: Sender, tmp_path: Path) -> None:
+    """As many events as 900 KiB can hold, one request after the other, at the limits as they are."""
+    one = (
+        '{"id":"evt_%020d","source":"laptop","timestamp":"2026-02-03T14:30:00Z",'
+        '"type":"activity_pattern","payload":{"hourCounts":{}}}'
+    )
+    each = 900 * 1024 // len(one % 0)
+    async with relaying(laptop, limits=Limits(), stream=Journal(tmp_path / "relay.db", Limits())) as relay:
+        for start in (0, each):
+            body = f"[{','.join(one % number for number in range(start, start + each))}]".encode()
+            assert (await relay.send(laptop, body)).json == {"accepted": each, "duplicates": 0}
+
+
 async def test_claiming_another_source_does_not_use_up_its_own_rate(laptop: Sender, desktop: Sender) -> None:
     """Bad signatures in a source's name: its claims from there run out, its own rate and other sources do not."""
     limits = Limits(claim_rate=1e-3, claim_burst=5, failure_burst=1000)
@@ -159,6 +205,32 @@ async def test_a_trusted_proxys_rightmost_unknown_hop_counts(laptop: Sender, for
         request = b"POST /events HTTP/1.1\r\nHost: r\r\nConnection: close\r\nContent-Length: 2\r\n"
         answer = await relay.raw(request + signed + lines + b"\r\n[]")
         assert answer.startswith(b"HTTP/1.1 429" if same else b"HTTP/1.1 202")
+
+
+@pytest.mark.parametrize(("address", "same"), [("192.0.2.1", True), ("192.0.2.2", False)])
+async def test_on_fly_the_client_is_in_a_header_of_its_own(laptop: Sender, address: str, same: bool) -> None:
+    """What X-Forwarded-For ends with there is the app's own address."""
+    limits = Limits(address_rate=1e-3, address_burst=1)
+    header = load({"HOME": "/", "FLY_APP_NAME": "my-vibetea-relay"}).client_header
+    async with relaying(laptop, limits=limits, trusted_proxies=LOOPBACK, client_header=header) as relay:
+        statuses = [
+            (
+                await relay.send(
+                    laptop, b"[]", **{"Fly-Client-IP": client, "X-Forwarded-For": f"{forged}, 66.241.124.230"}
+                )
+            ).status
+            for client, forged in (("192.0.2.1", "203.0.113.1"), (address, "203.0.113.2"))
+        ]
+        assert statuses == [202, 429 if same else 202]
+
+
+async def test_elsewhere_flys_header_is_anybodys(laptop: Sender) -> None:
+    limits = Limits(address_rate=1e-3, address_burst=1)
+    header = load({"HOME": "/"}).client_header
+    async with relaying(laptop, limits=limits, trusted_proxies=LOOPBACK, client_header=header) as relay:
+        for forged, status in (("198.51.100.1", 202), ("198.51.100.2", 429)):
+            told = {"Fly-Client-IP": forged, "X-Forwarded-For": "192.0.2.1"}
+            assert (await relay.send(laptop, b"[]", **told)).status == status
 
 
 @pytest.mark.parametrize("trusted", [(), (ip_network("10.0.0.0/8"),)])
@@ -196,6 +268,17 @@ async def test_metrics_are_for_this_machine_or_a_token(laptop: Sender) -> None:
         assert (await relay.get(f"/metrics?token={TOKEN}", headers=elsewhere)).status == 200
         right = elsewhere | {"Authorization": f"Bearer {TOKEN}"}
         assert (await relay.get("/metrics", headers=right)).status == 200
+
+
+async def test_guesses_of_a_token_are_limited_wherever_they_are_made(laptop: Sender) -> None:
+    limits = Limits(failure_rate=1e-3, failure_burst=4)
+    async with relaying(laptop, limits=limits, trusted_proxies=LOOPBACK) as relay:
+        for address, pages in (("192.0.2.1", ["/metrics"] * 5), ("192.0.2.2", ["/metrics", "/ws"] * 2 + ["/metrics"])):
+            headers = {"X-Forwarded-For": address, "Authorization": "Bearer guess"}
+            statuses = [(await relay.get(page, headers=headers)).status for page in pages]
+            assert statuses == [401, 401, 401, 401, 429]
+            right = headers | {"Authorization": f"Bearer {TOKEN}"}
+            assert (await relay.get("/metrics", headers=right)).status == 429
 
 
 async def test_two_relays_count_apart(laptop: Sender) -> None:

@@ -3,11 +3,13 @@
 import asyncio
 import logging
 import re
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
+from types import SimpleNamespace
 
 import nats
 import pytest
@@ -15,10 +17,12 @@ from nats.aio.client import Client
 from nats.js.api import StorageType, StreamConfig
 from tests.relay.nats_cluster import Node
 from tests.relay.nats_cluster import nats as servers
-from tests.relay.world import Sender, relaying
+from tests.relay.watching import counted, watching
+from tests.relay.world import NO_LIMITS, Sender, relaying
+from tests.relay.world import Relay as Listening
 
 from vibetea_protocol.wire import WireEvent, parse
-from vibetea_relay import nats_stream
+from vibetea_relay import nats_stream, records
 from vibetea_relay.config import Limits
 from vibetea_relay.errors import RelayConfigError
 from vibetea_relay.journal import Journal
@@ -35,7 +39,7 @@ def events(numbers: Sequence[int], source: str = "laptop", text: str = "x") -> l
     return parse(f"[{body}]".encode())
 
 
-async def until(holds: Callable[[], bool], what: object = "", seconds: float = 30) -> None:
+async def until(holds: Callable[[], bool], what: object = "", seconds: float = 60) -> None:
     try:
         async with asyncio.timeout(seconds):
             while not holds():
@@ -74,12 +78,6 @@ async def relay(url: str, state: Path, limits: Limits | None = None) -> AsyncIte
         yield found
     finally:
         await found.stream.close()
-
-
-@pytest.fixture
-def node(tmp_path: Path) -> Iterator[Node]:
-    with servers(tmp_path / "nats") as cluster:
-        yield cluster.nodes[0]
 
 
 @pytest.fixture
@@ -224,6 +222,7 @@ async def test_health_tells_whether_the_stream_is_there(node: Node, tmp_path: Pa
 
 async def test_a_strangers_message_is_counted_and_passed_over(pair: tuple[Relay, Relay], node: Node) -> None:
     one, _ = pair
+    assert one.stream.skipped == 0
     client = await nats.connect(node.url)
     context = client.jetstream()
     (good,) = events([1])
@@ -235,6 +234,60 @@ async def test_a_strangers_message_is_counted_and_passed_over(pair: tuple[Relay,
     await until(lambda: bool(one.heard))
     assert [entry.event for entry in one.heard] == [good]
     assert one.stream.skipped == 6
+
+
+async def test_the_metrics_tell_how_many_messages_were_passed_over(node: Node, tmp_path: Path) -> None:
+    stream = NatsStream(node.url, Journal(tmp_path / "a.db", Limits()), Limits())
+    async with relaying(Sender("laptop"), stream=stream) as listening, watching(listening) as watch:
+        assert await counted(listening, "skipped") == 0
+        client = await nats.connect(node.url)
+        for body in (b"{", b"[]", events([1], "office")[0].raw, b"[" + events([2])[0].raw + b"]"):
+            await client.jetstream().publish("vibetea.events.laptop", body)
+        await client.close()
+        assert (await watch.next())["id"] == events([2])[0].id
+        assert await counted(listening, "skipped") == 3
+
+
+async def test_last_is_the_same_at_every_relay(node: Node, tmp_path: Path) -> None:
+    """1. Two machines send, each to a relay of its own. 2. A relay joins. Result: the newest are the same at all."""
+    laptop, desktop = Sender("laptop"), Sender("desktop")
+    async with AsyncExitStack() as stack:
+
+        async def start(name: str) -> Listening:
+            stream = NatsStream(node.url, Journal(tmp_path / name, NO_LIMITS), NO_LIMITS)
+            return await stack.enter_async_context(relaying(laptop, desktop, stream=stream))
+
+        both = [await start("a.db"), await start("b.db")]
+        for number in range(6):
+            for place, sender in enumerate((laptop, desktop)):
+                assert (await both[place].send(sender, sender.body(2 * number, 2 * number + 1))).status == 202
+        relays = [*both, await start("c.db")]
+        for here in both:
+            await until(lambda here=here: here.stream.last() == relays[2].stream.last())  # type: ignore[misc]
+        for query, many in (({}, 5), ({"source": "desktop"}, 3), ({"source": "desktop"}, 100)):
+            held = [
+                entry
+                for entry in await both[0].stream.read(0, 100)
+                if query.get("source") in {None, entry.event.source}
+            ]
+            for here in relays:
+                async with watching(here, last=many, **query) as watch:
+                    newest = held[-many:]
+                    assert [event["seq"] for event in await watch.take(len(newest))] == [entry.seq for entry in newest]
+
+
+async def test_an_entry_is_as_old_at_every_relay_as_its_message(
+    node: Node, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """1. A relay joins eight days later, by its clock. 2. It starts anew. Result: all is too old for it."""
+    async with relay(node.url, tmp_path / "a.db") as one:
+        await one.stream.publish(events([1]))
+        await until(lambda: bool(one.heard))
+        monkeypatch.setattr(records, "time", SimpleNamespace(time=lambda: time.time() + 8 * 86_400))
+        for _ in range(2):
+            async with relay(node.url, tmp_path / "b.db") as other:
+                await until(lambda: other.stream.last() == one.stream.last())
+        assert other.stream.first() > other.stream.last()
 
 
 async def test_the_stream_is_made_on_disk_and_bounded(pair: tuple[Relay, Relay], node: Node) -> None:

@@ -22,14 +22,17 @@ from tests.daemon.world import Process, wait_until
 from vibetea_protocol.signing import public_key, sign
 from vibetea_protocol.wire import WireEvent
 from vibetea_relay.config import Limits, RelayConfig
+from vibetea_relay.ring import framed
 from vibetea_relay.server import running
-from vibetea_relay.stream import Entry, Receipt, Stream
+from vibetea_relay.stream import Entry, Receipt, Stream, Wish
 from vibetea_relay.tokens import digest
 
 SESSION = "550e8400-e29b-41d4-a716-446655440000"
 TOKEN = "watcher-token-0123456789abcdef"
 UNBOUNDED: dict[str, Any] = {
-    f"{what}_{measure}": 1e9 for what in ("source", "address", "claim", "failure") for measure in ("rate", "burst")
+    f"{what}_{measure}": 1e9
+    for what in ("source", "event", "address", "claim", "failure")
+    for measure in ("rate", "burst")
 }
 NO_LIMITS = Limits(**UNBOUNDED)
 
@@ -114,7 +117,7 @@ class Relay:
         """Everything the stream holds."""
         return [entry.event for entry in await self.stream.read(0, 1_000_000)]
 
-    async def raw(self, *pieces: bytes, seconds: float = 20) -> bytes:
+    async def raw(self, *pieces: bytes, seconds: float = 60) -> bytes:
         """Write pieces to a connection of its own, and read until the relay closes it."""
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
         try:
@@ -137,6 +140,7 @@ class MemoryStream:
         self._listen: Callable[[Sequence[Entry]], None] = lambda _: None
 
     condition = ""
+    skipped = 0
 
     async def start(self, listen: Callable[[Sequence[Entry]], None]) -> None:
         self._listen = listen
@@ -157,8 +161,14 @@ class MemoryStream:
     def first(self) -> int:
         return 1
 
+    def hole(self) -> int:
+        return 0
+
     async def read(self, after: int, limit: int) -> Sequence[Entry]:
         return self.entries[after : after + limit]
+
+    async def newest(self, many: int, wish: Wish) -> int | None:
+        return min([entry.seq for entry in self.entries if framed(entry).suits(wish)][-many:], default=None)
 
     async def close(self) -> None:
         self.closed = True
@@ -171,6 +181,7 @@ def config_of(*senders: Sender, **changes: Any) -> RelayConfig:
         "keys": {sender.source: (sender.key,) for sender in senders},
         "tokens": {"default": digest(TOKEN)},
         "limits": NO_LIMITS,
+        "state": Path("/nonexistent"),
     }
     return RelayConfig(**known | changes)
 

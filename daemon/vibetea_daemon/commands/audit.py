@@ -16,6 +16,7 @@ import click
 from vibetea_daemon.acts import Act, BadInput
 from vibetea_daemon.claude_code.hooks import acts_of_hook
 from vibetea_daemon.claude_code.transcripts import TranscriptReader
+from vibetea_daemon.commands import counted
 from vibetea_daemon.commands.status import open_read_only
 from vibetea_daemon.config import Config
 from vibetea_daemon.daemon import rules
@@ -68,14 +69,18 @@ def recorded_at_standard(db: sqlite3.Connection, source: str) -> int:
 
 
 def _recent(config: Config, limit: int) -> None:
-    """Print the wire bytes of the latest events, oldest first. Raises ClickException without a database."""
+    """Print the wire bytes of this machine's latest events, oldest first. Raises ClickException without a database."""
     if not config.database.exists():
         raise click.ClickException("there is no database yet; `vibetea up` makes one")
     try:
         with contextlib.closing(open_read_only(config)) as db:
             rows = db.execute(
-                "select id, source, timestamp, type, payload from events order by seq desc limit ?", (limit,)
+                "select id, source, timestamp, type, payload from events where source = ? order by seq desc limit ?",
+                (config.source, limit),
             ).fetchall()
+            (others,) = db.execute(
+                "select coalesce(sum(n), 0) from activity where source <> ?", (config.source,)
+            ).fetchone()
             told_more = recorded_at_standard(db, config.source) if config.privacy == "strict" else 0
     except sqlite3.Error as error:
         raise click.ClickException(f"{config.database} cannot be read: {error}; see `vibetea doctor`") from None
@@ -83,6 +88,8 @@ def _recent(config: Config, limit: int) -> None:
         click.echo(wire(row))
     if told_more:
         click.echo(f"{told_more} of all events were recorded at `standard` and stay as they are", err=True)
+    if others:
+        click.echo(f"{counted(others, 'event')} of other machines, mirrored here and never sent", err=True)
 
 
 def _document(raw: bytes) -> Document:

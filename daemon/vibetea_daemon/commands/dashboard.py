@@ -14,7 +14,12 @@ REFUSALS = {errno.EADDRINUSE: "is used by another program", errno.EACCES: "is no
 
 def dashboard(config: Config, *, no_open: bool, port: int | None) -> None:
     """Serve until Ctrl-C."""
-    show(config, no_open=no_open, port=port, on_ready=lambda address: click.echo(f"VibeTea is at {address}"))
+    show(config, no_open=no_open, port=port, on_ready=announce)
+
+
+def announce(address: str) -> None:
+    """Say where the page is."""
+    click.echo(f"VibeTea is at {address}  (Ctrl-C ends it)")
 
 
 def show(config: Config, *, no_open: bool, port: int | None, on_ready: Callable[[str], None]) -> None:

@@ -18,15 +18,22 @@ from vibetea_daemon.plugins import Plugins
 from vibetea_hooks import settings
 
 
+class Note(str):
+    """What is worth a word and yet not wrong."""
+
+    __slots__ = ()
+
+
 def doctor(config: Config) -> None:
-    """Print a line for each check, and under it what is wrong; exit 1 when anything is."""
+    """Print a line for each check, and under it what it found; exit 1 when anything is wrong."""
     wrong = False
-    for name, check in CHECKS.items():
-        faults = list(check(config))
-        click.echo(f"{'wrong' if faults else 'fine '}  {name}")
-        for fault in faults:
-            click.echo(f"       {fault}")
-        wrong |= bool(faults)
+    for name, check in (OF_A_MIRROR if status.only_mirror(config, status.collect(config)) else CHECKS).items():
+        found = list(check(config))
+        faulty = not all(isinstance(told, Note) for told in found)
+        click.echo(f"{'wrong' if faulty else 'fine '}  {name}")
+        for told in found:
+            click.echo(f"       {told}")
+        wrong |= faulty
     if wrong:
         sys.exit(1)
 
@@ -39,6 +46,15 @@ def _daemon(config: Config) -> Iterator[str]:
     for name, value in status.failed(found).items():
         times = counted(value["failures"], "time")
         yield f"{name} failed {times} ({value['error']}); restart the daemon, read its log"
+
+
+def _mirror(config: Config) -> Iterator[str]:
+    found = status.collect(config)
+    if not found["mirroring"]:
+        relay = found["mirror"]["relay"] if found["mirror"] else "URL"
+        yield f"not running; start it with `vibetea mirror --relay {relay}`"
+    elif found["mirror"] and found["mirror"]["why"]:
+        yield f"no connection to {found['mirror']['relay']}: {found['mirror']['why']}; it tries on by itself"
 
 
 def _hooks(config: Config) -> Iterator[str]:
@@ -58,8 +74,10 @@ def _hooks(config: Config) -> Iterator[str]:
 
 def _transcripts(config: Config) -> Iterator[str]:
     folder = config.claude_dir / "projects"
-    if not folder.is_dir():
-        yield f"there is no {folder}; set VIBETEA_CLAUDE_DIR to Claude Code's folder, or begin a session"
+    if not config.claude_dir.is_dir():
+        yield f"there is no {config.claude_dir}; set VIBETEA_CLAUDE_DIR to Claude Code's folder"
+    elif not folder.exists():
+        yield Note(f"none yet in {config.claude_dir}; if that is not Claude Code's folder, set VIBETEA_CLAUDE_DIR")
     elif not os.access(folder, os.R_OK | os.X_OK):
         yield f"{folder} cannot be read by this user"
 
@@ -93,24 +111,26 @@ def _database(config: Config) -> Iterator[str]:
 
 
 def _relay(config: Config) -> Iterator[str]:
-    if config.server_url is None:
-        return
+    """What the daemon says of its relay; this shell's settings may be other ones."""
+    found = status.collect(config)
+    sink = found["sinks"].get("relay", {})
+    if found["running"] and "to" in sink:
+        if sink["why"]:
+            mend = status.UNWELCOME if sink["unwelcome"] else "nothing is lost"
+            yield f"{sink['to']}: {sink['why']}; {mend}, {counted(sink['waiting'], 'event')} waiting"
+    elif config.server_url is not None:
+        yield from _relay_of_this_shell(config, running=found["running"])
+    for code, number in sink.get("refused", {}).items():
+        yield f"it refused {counted(number, 'event')} for good ({code}); is the relay older than this VibeTea?"
+
+
+def _relay_of_this_shell(config: Config, *, running: bool) -> Iterator[str]:
     with contextlib.suppress(ConfigError):  # told by the key's own check
         if keys.existing(config) is None:
             yield "there is no signing key yet; `vibetea init` makes one and prints the line to register with the relay"
             return
-    found = status.collect(config)
-    sink = found["sinks"].get("relay")
-    if sink is None or "to" not in sink:
-        if found["running"]:
-            yield "the daemon sends nothing to it: restart the daemon, so that it takes up VIBETEA_SERVER_URL"
-        return
-    if found["running"] and sink["unwelcome"]:
-        yield f"{sink['why']}: register the line `vibetea init` prints with the relay, then restart the daemon"
-    elif found["running"] and sink["why"]:
-        yield f"{sink['why']}; nothing is lost, {counted(sink['waiting'], 'event')} waiting"
-    for code, number in sink["refused"].items():
-        yield f"it refused {counted(number, 'event')} for good ({code}); is the relay older than this VibeTea?"
+    if running:
+        yield "the daemon sends nothing to it: restart the daemon, so that it takes up VIBETEA_SERVER_URL"
 
 
 CHECKS: Final[dict[str, Callable[[Config], Iterator[str]]]] = {
@@ -122,3 +142,5 @@ CHECKS: Final[dict[str, Callable[[Config], Iterator[str]]]] = {
     "relay": _relay,
     "plugins": _plugins,
 }
+OF_A_MIRROR: Final[dict[str, Callable[[Config], Iterator[str]]]] = {"mirror": _mirror, "database": _database}
+"""In a folder that no daemon ever used."""

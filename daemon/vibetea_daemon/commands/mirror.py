@@ -8,10 +8,11 @@ import signal
 import sqlite3
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import aclosing, closing
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import click
 from yarl import URL
@@ -20,7 +21,7 @@ from vibetea_daemon import relay_stream
 from vibetea_daemon.commands import counted, identity
 from vibetea_daemon.config import Config
 from vibetea_daemon.daemon import AlreadyRunning, locked
-from vibetea_daemon.relay_stream import Frame, Gap, RelayStream, told
+from vibetea_daemon.relay_stream import Frame, Gap, Item, Offline, RelayStream, told
 from vibetea_daemon.store import Batch, Position, Store, StoreError
 from vibetea_protocol import Event
 from vibetea_protocol.ids import keyed_hash
@@ -101,7 +102,7 @@ class Mirror:
 
     async def _fill(self) -> None:
         with closing(Store(self._config.database)) as store:
-            filling = _Filling(self, store, self._config.database, str(self._url))
+            filling = _Filling(self, store, self._config.database, self._url)
             stream = RelayStream(self._url, self._token, after=filling.place)
             tasks = [
                 asyncio.create_task(filling.read(stream)),
@@ -122,16 +123,17 @@ class Mirror:
 class _Filling:
     """One opened database and what is on its way into it."""
 
-    def __init__(self, mirror: Mirror, store: Store, path: Path, url: str) -> None:
+    def __init__(self, mirror: Mirror, store: Store, path: Path, url: URL) -> None:
         self._mirror = mirror
         self._store = store
         self._path = path
         self._file = identity(path)
-        self._destination = keyed_hash(store.hashing_key(), "mirror", url).hex()
-        self._items: list[Frame | Gap] = []
+        self._relay = str(url).removesuffix("/ws")
+        self._destination = keyed_hash(store.hashing_key(), "mirror", str(url)).hex()
+        self._items: list[Item] = []
         self._some = asyncio.Event()
         self._turn = asyncio.Lock()
-        self.place = self._read_place()
+        self.place, self._status = self._read()
 
     async def read(self, stream: RelayStream) -> None:
         """Take in the stream; a database that cannot keep up holds it back. Raises RelayRefused."""
@@ -139,9 +141,8 @@ class _Filling:
             async for item in items:
                 if not isinstance(item, Frame):
                     self._mirror.say(told(item))
-                if isinstance(item, Frame | Gap):
-                    self._items.append(item)
-                    self._some.set()
+                self._items.append(item)
+                self._some.set()
                 if len(self._items) >= ROWS:
                     await self._write_at_last()
 
@@ -179,23 +180,43 @@ class _Filling:
             return
         events, counts, place = [], Counter[str](), self.place
         for item in items:
-            if isinstance(item, Gap):
-                counts["mirror_gap"] += 1
-                place = item.next - 1
-                continue
-            event = admitted(item.data)
-            if event is None:
-                counts["mirror_refused"] += 1
-            else:
-                events.append(event)
-            place = place if item.seq is None else item.seq
+            match item:
+                case Frame(seq, data):
+                    event = admitted(data)
+                    if event is None:
+                        counts["mirror_refused"] += 1
+                    else:
+                        events.append(event)
+                    place = place if seq is None else seq
+                case Gap(_, following):
+                    counts["mirror_gap"] += 1
+                    place = following - 1
         position = Position(self._destination, "mirror", ((place, None),), None)
-        self._mirror.wrote(self._store.write([Batch(events, counts=counts, position=position)]))
-        self.place = place
+        status = self._status_after(items, events)
+        batch = Batch(events, counts=counts, status={"mirror": status}, position=position)
+        self._mirror.wrote(self._store.write([batch]))
+        self.place, self._status = place, status
         del self._items[: len(items)]
 
-    def _read_place(self) -> int:
-        """Where this relay's stream was left; 0, its beginning, for one that is new."""
+    def _status_after(self, items: Sequence[Item], events: Sequence[Event]) -> dict[str, Any]:
+        """What `vibetea status` tells of this mirror once these are written."""
+        now = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
+        status = dict(self._status)
+        if events:
+            status["last_event"] = events[-1].timestamp
+        if not all(isinstance(item, Offline) for item in items):
+            status |= {"heard": now, "why": "", "since": None}
+        if isinstance(items[-1], Offline):
+            status |= {"why": items[-1].reason, "since": status["since"] or now}
+        return status
+
+    def _read(self) -> tuple[int, dict[str, Any]]:
+        """Where this relay's stream was left, 0 for its beginning, and what `vibetea status` tells of it."""
         with closing(sqlite3.connect(f"{self._path.absolute().as_uri()}?mode=ro", uri=True)) as db:
             row = db.execute("select lanes from _cursors where destination = ?", (self._destination,)).fetchone()
-        return int(json.loads(row[0])[0][0]) if row else 0
+            said = db.execute("select value from _status where name = 'mirror'").fetchone()
+        status = json.loads(said[0]) if said else {}
+        if status.get("destination") != self._destination:
+            status = {"relay": self._relay, "destination": self._destination}
+            status |= dict.fromkeys(("last_event", "heard", "since")) | {"why": ""}
+        return int(json.loads(row[0])[0][0]) if row else 0, status

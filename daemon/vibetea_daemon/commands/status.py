@@ -6,6 +6,7 @@ import json
 import os
 import sqlite3
 import sys
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,13 +18,19 @@ from vibetea_daemon.config import Config
 
 MARKED = 10
 """Seconds of difference between two clocks that are worth a word."""
+UNWELCOME = (
+    "register the line `vibetea init` prints with it; the daemon tries again within 5 minutes, restarted at once"
+)
+"""How to mend that a relay does not know us."""
+STAY = ("_other_source", "_privacy")
+"""How the counters of events end that a sink was not to send."""
 
 
 def status(config: Config, *, as_json: bool) -> None:
-    """Print it; exit 1 when no daemon runs."""
+    """Print it; exit 1 when neither a daemon nor a mirror runs."""
     found = collect(config)
-    click.echo(json.dumps(found, indent=2) if as_json else _text(found))
-    if not found["running"]:
+    click.echo(json.dumps(found, indent=2) if as_json else _text(found, only_mirror=only_mirror(config, found)))
+    if not (found["running"] or found["mirroring"]):
         sys.exit(1)
 
 
@@ -40,6 +47,7 @@ def collect(config: Config) -> dict[str, Any]:
         "sessions": 0,
         "last_event": None,
         "dropped": {},
+        "mirror": None,
         "sinks": {},
     }
     if config.database.exists():
@@ -49,6 +57,11 @@ def collect(config: Config) -> dict[str, Any]:
         except sqlite3.Error as error:
             found["database_error"] = str(error)
     return found
+
+
+def only_mirror(config: Config, found: dict[str, Any]) -> bool:
+    """Whether this is a mirror's folder that no daemon ever used."""
+    return bool(found["mirroring"] or found["mirror"]) and not config.lock.exists()
 
 
 def failed(found: dict[str, Any]) -> dict[str, Any]:
@@ -69,6 +82,9 @@ def _read(db: sqlite3.Connection, *, running: bool) -> dict[str, Any]:
     (found["last_event"],) = db.execute("select max(last_at) from sessions").fetchone()
     found["dropped"] = dict(db.execute("select name, n from _counters order by n desc"))
     said = {name: json.loads(value) for name, value in db.execute("select name, value from _status")}
+    if mirror := said.pop("mirror", None):  # true still when the mirror has ended
+        place = db.execute("select lanes from _cursors where destination = ?", (mirror.pop("destination"),)).fetchone()
+        found["mirror"] = mirror | {"seq": json.loads(place[0])[0][0], "gaps": found["dropped"].get("mirror_gap", 0)}
     found["sinks"] = sinks = {
         name.removeprefix("sink_"): said.pop(name) for name in list(said) if name.startswith("sink_")
     }
@@ -143,17 +159,23 @@ def _size(config: Config) -> int:
     return sum(file.stat().st_size for file in files if file.exists())
 
 
-def _text(found: dict[str, Any]) -> str:
-    lines = _running(found) if found["running"] else ["daemon       not running; start it with `vibetea up`"]
-    if found["mirroring"]:
-        lines.append("mirror       running")
+def _text(found: dict[str, Any], *, only_mirror: bool) -> str:
+    """The lines; of a folder that never had a daemon nobody wants to hear that there is none."""
+    lines = []
+    if found["running"]:
+        lines += _running(found)
+    elif not only_mirror:
+        lines.append("daemon       not running; start it with `vibetea up`")
+    if found["mirroring"] or found["mirror"]:
+        lines.append(_mirror(found["mirror"], running=found["mirroring"]))
     if found["events"]:
         of_sessions = counted(found["sessions"], "session")
         last = _local(found["last_event"]) if found["last_event"] else "unknown"
         lines.append(f"events       {counted(found['events'], 'event')} in {of_sessions}; the last at {last}")
-    lines.append(
-        "hooks        " + ("installed" if found["hooks_installed"] else "not installed: vibetea install-hooks")
-    )
+    if not only_mirror:
+        lines.append(
+            "hooks        " + ("installed" if found["hooks_installed"] else "not installed: vibetea install-hooks")
+        )
     if found["inbox_frames"]:
         lines.append(f"inbox        {found['inbox_frames']} waiting")
     if "database_error" in found:
@@ -161,10 +183,7 @@ def _text(found: dict[str, Any]) -> str:
     elif found["database_bytes"]:
         lines.append(f"database     {found['database_bytes'] // 1024} KiB in {found['home']}")
     lines += [_sink(name, sink, running=found["running"]) for name, sink in found["sinks"].items() if "to" in sink]
-    for title, unknown in (("dropped", False), ("unnamed", True)):  # what is unknown is told all the same, as `other`
-        counts = [f"{n} {name}" for name, n in found["dropped"].items() if name.endswith("_unknown") is unknown]
-        if counts:
-            lines.append(f"{title:<12} {', '.join(counts)}")
+    lines += _dropped(found)
     return "\n".join(lines)
 
 
@@ -187,9 +206,38 @@ def _running(found: dict[str, Any]) -> list[str]:
     return lines
 
 
+def _dropped(found: dict[str, Any]) -> Iterator[str]:
+    """What was lost; what is unknown and told all the same, as `other`; what never was to leave."""
+    titles: dict[str, list[str]] = {"dropped": [], "unnamed": [], "not sent": []}
+    for name, n in found["dropped"].items():
+        if name != "mirror_gap":  # told in the mirror's line
+            title = "unnamed" if name.endswith("_unknown") else "not sent" if name.endswith(STAY) else "dropped"
+            titles[title].append(f"{n} {name}")
+    for title, counts in titles.items():
+        if counts:
+            yield f"{title:<12} {', '.join(counts)}"
+
+
+def _mirror(mirror: dict[str, Any] | None, *, running: bool) -> str:
+    """One line: whether it runs, which relay it mirrors, how far it is, and what it missed."""
+    parts = [f"mirror       {'' if running else 'not '}running"]
+    if mirror:
+        parts[0] += f", of {mirror['relay']}"
+        parts.append(f"through seq {mirror['seq']} of its stream")
+        if mirror["last_event"]:
+            parts[-1] += f", of {_local(mirror['last_event'])}"
+        if mirror["heard"]:
+            parts.append(f"last heard of it at {_local(mirror['heard'])}")
+        if mirror["gaps"]:
+            parts.append(counted(mirror["gaps"], "gap"))
+        if running and mirror["why"]:
+            parts.append(f"no connection since {_local(mirror['since'])}: {mirror['why']}")
+    return "; ".join(parts)
+
+
 def _sink(name: str, sink: dict[str, Any], *, running: bool) -> str:
     """One line: what waits, for how long, and why."""
-    parts = ["all sent"]
+    parts = ["all sent" if sink["last_sent"] else "nothing sent yet"]
     if sink["waiting"]:
         parts = [f"{counted(sink['waiting'], 'event')} waiting"]
         if sink["oldest"]:
@@ -201,7 +249,7 @@ def _sink(name: str, sink: dict[str, Any], *, running: bool) -> str:
     if running and sink["why"]:
         parts.append(f"waits since {_local(sink['since'])}: {sink['why']}")
         if sink["unwelcome"]:
-            parts[-1] += "; register the line `vibetea init` prints with it, then restart the daemon"
+            parts[-1] += f"; {UNWELCOME}"
     if running and abs(sink["clock_seconds"]) >= MARKED:
         ahead = sink["clock_seconds"] > 0
         parts.append(f"this clock is {abs(sink['clock_seconds'])} s {'behind' if ahead else 'ahead of'} its own")

@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import io
 import json
 import os
 import select
@@ -11,7 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import aclosing, closing
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, Final, get_args
 
@@ -63,11 +64,10 @@ class Filters:
 
     def of_relay(self) -> dict[str, str]:
         """What the relay filters by itself."""
-        named = {"source": self.source, "type": self.type, "project": self.project}
-        return {name: value for name, value in named.items() if value}
+        return {name: value for name, value in asdict(self).items() if value}
 
     def take(self, payload: Payload) -> bool:
-        """The rest of it."""
+        """What an older relay does not filter."""
         session = str(payload.get("sessionId", ""))
         return session.startswith(self.session) and self.tool in {"", payload.get("tool")}
 
@@ -80,7 +80,7 @@ def tail(config: Config, *, relay: str | None, lines: int, as_json: bool, **want
         if relay is None:
             _local(config, filters, lines, Printer(as_json=as_json))
         else:
-            asyncio.run(_relay(relay, filters, Printer(as_json=as_json, with_source=True)))
+            asyncio.run(_relay(relay, filters, lines, Printer(as_json=as_json, with_source=True)))
     except KeyboardInterrupt:
         pass
     except relay_stream.RelayRefused as error:
@@ -93,6 +93,8 @@ class Printer:
     def __init__(self, *, as_json: bool, with_source: bool = False) -> None:
         self.with_source = with_source
         terminal = sys.stdout.isatty()
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(errors="backslashreplace")  # a letter that its encoding lacks
         self._write = self._plainly if as_json else self._in_words
         self._terminal = terminal
         self._colours = terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
@@ -189,10 +191,10 @@ def _say_if_unfed(config: Config, *, before: bool) -> bool:
     return fed
 
 
-async def _relay(relay: str, filters: Filters, printer: Printer) -> None:
+async def _relay(relay: str, filters: Filters, lines: int, printer: Printer) -> None:
     """Follow the stream; what is about the connection goes to standard error."""
     url, token = relay_stream.address(relay), relay_stream.token(os.environ)
-    stream = relay_stream.RelayStream(url, token, filters=filters.of_relay())
+    stream = relay_stream.RelayStream(url, token, last=lines, filters=filters.of_relay())
     tasks = {asyncio.create_task(_follow(stream, filters, printer)), asyncio.create_task(_check_reader(printer))}
     ended, others = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     for task in others:
@@ -214,7 +216,8 @@ def _show(item: relay_stream.Item, filters: Filters, printer: Printer) -> None:
         except (WireError, ValueError):
             return
         if filters.take(json.loads(event.raw)["payload"]):
-            printer.event(event.raw)
+            # a program resumes after the last it had
+            printer.event(event.raw if item.seq is None else event.raw[:-1] + b',"seq":%d}' % item.seq)
     else:
         click.echo(relay_stream.told(item), err=True)
 

@@ -43,7 +43,7 @@ def up(config: Config, *, demo: bool, no_open: bool, port: int | None, since: in
         stack.callback(stop.set)
 
         def ready(address: str) -> None:
-            click.echo(f"VibeTea is at {address}  (Ctrl-C ends it)")
+            dashboard.announce(address)
             threading.Thread(target=_progress, args=(config, stop), daemon=True).start()
             threading.Thread(target=_watch, args=(config, child, stop), daemon=True).start()
 

@@ -2,12 +2,14 @@
 
 What is still to be sent is kept as lanes, ranges of sequence numbers. The live lane has no end. When more waits in it
 than one request takes, all of that becomes an old lane and the live lane begins after it, so that what happens now
-does not wait behind a backlog. Within a lane the order is kept; an old lane is gone once its end is reached.
+does not wait behind a backlog. Within a lane the order is kept; an old lane is gone once its end is reached. Rows that
+the other end will take later only are set aside: they become an old lane that rests for a while.
 """
 
 import contextlib
 import json
 import sqlite3
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -31,6 +33,7 @@ class Row(NamedTuple):
 
     seq: int
     id: str
+    timestamp: str
     raw: bytes
 
 
@@ -67,6 +70,8 @@ class Cursor:
             {until: after for after, until in json.loads(found[0])} if found else {None: 0}
         )
         """Where each lane ends, and how far it is."""
+        self._resting: dict[int | None, float] = {}
+        """Lanes set aside, by their ends, and until when by the monotonic clock."""
 
     def close(self) -> None:
         """Close the connection."""
@@ -75,10 +80,12 @@ class Cursor:
     def page(self, rows: int, size: int) -> Page | None:
         """What comes next, so many rows and bytes at most; the lanes take turns. None when nothing waits."""
         self._part(rows)
-        oldest = next(iter(self._lanes))
+        now = time.monotonic()
+        oldest = next(end for end in self._lanes if self._resting.get(end, 0.0) <= now)
         for until in (None, oldest) if self._live_is_next else (oldest, None):
             if page := self._read(until, rows, size):
                 self._live_is_next = until is not None
+                self._resting.pop(until, None)
                 return page
         return None
 
@@ -91,23 +98,33 @@ class Cursor:
             status: lines of `vibetea status` to write along.
             refused: why the other end will never take them, if it will not.
         """
-        reached = rows[-1].seq if rows and rows[-1] is not page.rows[-1] else page.through
-        before = self._lanes[page.until]
+        before, reached = self._lanes[page.until], _reached(page, rows)
         counts = Counter(f"{self._sink}_{why}" for seq, why in page.passed if before < seq <= reached)
         now = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
         refusals = [Refusal(self._destination, row.id, refused, now) for row in rows] if refused else []
         counts.update([f"{self._sink}_refused_{refused}"] * len(refusals))
         if rows and not refused:
             self._sent_at = now
-        if reached == page.until:
-            del self._lanes[page.until]
-        else:
-            self._lanes[page.until] = reached
+        self._go_on(page.until, reached)
         self._commit(Batch(counts=counts, status=status, position=self._position(), refusals=refusals))
+
+    def set_aside(self, page: Page, rows: Sequence[Row], seconds: float) -> None:
+        """Let these rows rest for so long, and go on behind them; arguments else as those of `settle`."""
+        before, reached = self._lanes[page.until], _reached(page, rows)
+        self._go_on(page.until, reached)
+        rested = self._resting.pop(before, None)
+        self._lanes[reached] = before if rested is None else self._lanes.pop(before)  # what rests and ends here goes on
+        self._resting[reached] = time.monotonic() + seconds if rested is None else rested
+        self._commit(Batch(position=self._position()))
 
     def begin(self, status: dict[str, object]) -> None:
         """Write down where it stands, so that `vibetea status` can tell what waits."""
         self._commit(Batch(status=status, position=self._position()))
+
+    @property
+    def rests(self) -> bool:
+        """Whether rows are set aside."""
+        return bool(self._resting)
 
     @property
     def destination(self) -> str:
@@ -118,12 +135,20 @@ class Cursor:
         lanes = tuple((after, until) for until, after in self._lanes.items())
         return Position(self._destination, self._sink, lanes, self._sent_at)
 
+    def _go_on(self, until: int | None, reached: int) -> None:
+        """Move a lane on; at its end it is gone."""
+        if until is None or reached < until:
+            self._lanes[until] = reached
+        else:
+            del self._lanes[until]
+
     def _part(self, most: int) -> None:
         """Part the live lane where it ends now if more than so many rows wait in it."""
         (last,) = self._db.execute("select coalesce(max(seq), 0) from events").fetchone()
         live = self._lanes.pop(None)
-        if last - live > most and len(self._lanes) < MAX_LANES:
-            self._lanes[last] = self._lanes.pop(live, live)  # a lane that ends just there goes on
+        if last - live > most and len(self._lanes) - len(self._resting) < MAX_LANES:
+            # a lane that ends just there goes on
+            self._lanes[last] = live if live in self._resting else self._lanes.pop(live, live)
             live = last
         self._lanes[None] = live
 
@@ -141,7 +166,7 @@ class Cursor:
                     size -= len(raw) + 1
                     if size < 0 and rows:
                         break
-                    rows.append(Row(seq, event[0], raw))
+                    rows.append(Row(seq, event[0], event[2], raw))
                 reached = seq
         if until is not None and size >= 0 and len(rows) + len(passed) < most:
             reached = until  # the lane is done
@@ -152,3 +177,8 @@ class Cursor:
         if source != self._source:
             return "other_source"
         return "privacy" if self._strict and privacy != "strict" else ""
+
+
+def _reached(page: Page, rows: Sequence[Row]) -> int:
+    """How far a lane is after these rows of its page."""
+    return rows[-1].seq if rows and rows[-1] is not page.rows[-1] else page.through

@@ -7,35 +7,37 @@ import sqlite3
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from itertools import groupby
 from typing import Final
 
 from vibetea_daemon.backoff import backoff
 from vibetea_daemon.config import Config
 from vibetea_daemon.sinks.cursor import Cursor, Page, Row
 from vibetea_daemon.sinks.outbox import Outbox
-from vibetea_daemon.sinks.post import Answer, Relay, Verdict
-from vibetea_protocol.freshness import origin
+from vibetea_daemon.sinks.post import QUICK, Answer, Relay, Verdict
 
 log = logging.getLogger(__name__)
 
 MAX_BODY: Final = 900 * 1024
-"""Bytes of a request, as old monitors have it; a relay takes 1 MiB."""
+"""Bytes of a request, as old monitors have it; a relay takes 1 MiB. A slow uplink lets less through at once."""
 POLL: Final = 2.0
 """Seconds between looks at the table when no bell rings: another process may have imported."""
 UNWELCOME: Final = 300.0
-"""Seconds until a relay that does not know us is asked again."""
+"""Seconds until a relay that does not know us is asked again, or one whose clock is far behind our events."""
 GRACE: Final = 1.5
 """Seconds a request under way has to end when the daemon does."""
 MANY: Final = 50
 """So many events refused in a row are no longer their own fault; it is not asked again for a while."""
 ABOUT_ALL: Final = frozenset({"source_mismatch"})
 """Refusals that are about the sender, so that no event alone would fare better."""
+MAX_AHEAD: Final = 86_400 - 60
+"""Seconds that events of a request may lie ahead, with some of them for its way."""
 
 
 def run(config: Config, url: str, seed: bytes, outbox: Outbox) -> None:
     """Deliver until the daemon ends."""
     with outbox.cursor("relay", url) as cursor:
-        asyncio.run(_run(Delivery(config, cursor, Relay(url, config.source, seed), outbox, origin(url)), outbox))
+        asyncio.run(_run(Delivery(config, cursor, Relay(url, config.source, seed), outbox, url), outbox))
 
 
 async def _run(delivery: "Delivery", outbox: Outbox) -> None:
@@ -51,6 +53,10 @@ async def _run(delivery: "Delivery", outbox: Outbox) -> None:
             await work
 
 
+class _TooMuch(Exception):
+    """The page is to be read again, with fewer bytes."""
+
+
 class Delivery:
     """The work, and what `vibetea status` shows of it."""
 
@@ -61,7 +67,11 @@ class Delivery:
         self._outbox = outbox
         self._address = address
         self._why = ""
+        self._since: str | None = None
+        self._rests_because = ""
         self._refused_in_a_row = 0
+        self._size = MAX_BODY
+        self._pauses = backoff()
         self.news = asyncio.Event()
         self.posting = asyncio.Lock()
         """Held while a request is under way; whoever takes it lets no other begin."""
@@ -77,21 +87,27 @@ class Delivery:
                     with contextlib.suppress(TimeoutError):
                         await asyncio.wait_for(self.news.wait(), POLL)
                 elif page.rows:
-                    await self._deliver(page, page.rows)
+                    with contextlib.suppress(_TooMuch):
+                        await self._deliver(page, page.rows)
                 else:
                     self._cursor.settle(page, (), {})
                     await asyncio.sleep(0)
 
     def _next(self) -> Page | None:
         try:
-            return self._cursor.page(self._config.buffer_size, MAX_BODY)
+            return self._cursor.page(self._config.buffer_size, self._size)
         except sqlite3.OperationalError:  # busy, or a full disk; time mends it
             return None
 
     async def _deliver(self, page: Page, rows: Sequence[Row]) -> None:
-        """Send rows until each is accepted, or refused all alone."""
-        while (answer := await self._send(rows)).verdict is Verdict.REFUSED:
-            if answer.code not in ABOUT_ALL:
+        """Send rows until each is accepted, set aside, or refused all alone. Raises _TooMuch."""
+        while (answer := await self._send(rows)).verdict is not Verdict.ACCEPTED:
+            if answer.verdict is Verdict.AHEAD:
+                latest = self._latest(answer.clock)
+                if any(row.timestamp > latest for row in rows):
+                    await self._set_aside(page, rows, latest, answer)
+                    return
+            elif answer.code not in ABOUT_ALL:
                 if len(rows) > 1:
                     middle = len(rows) // 2
                     await self._deliver(page, rows[:middle])
@@ -106,19 +122,42 @@ class Delivery:
         self._refused_in_a_row = 0
         self._cursor.settle(page, rows, self._status(""))
 
+    async def _set_aside(self, page: Page, rows: Sequence[Row], latest: str, answer: Answer) -> None:
+        """Let those of a later time rest, and deliver the others."""
+        for ahead, run in groupby(rows, lambda row: row.timestamp > latest):
+            part = tuple(run)
+            if ahead:
+                self._cursor.set_aside(page, part, UNWELCOME)
+                self._rests_because = answer.why
+                self._outbox.status(**self._status(""))
+            else:
+                await self._deliver(page, part)
+
+    def _latest(self, clock: float | None) -> str:
+        """The latest timestamp a relay takes, by its clock or what we know of it."""
+        now = time.time() + self._relay.ahead if clock is None else clock
+        return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now + MAX_AHEAD))
+
     async def _send(self, rows: Sequence[Row]) -> Answer:
-        """Send the same bytes until the relay takes or refuses them."""
+        """Send the same bytes until the relay takes or refuses them. Raises _TooMuch if fewer may fare better."""
         body = b"[" + b",".join(row.raw for row in rows) + b"]"
-        pauses = backoff()
         learnt = False
         while True:
             async with self.posting:
+                begun = time.monotonic()
                 answer = await self._relay.post(body, len(rows))
             match answer.verdict:
-                case Verdict.ACCEPTED | Verdict.REFUSED:
+                case Verdict.ACCEPTED | Verdict.REFUSED | Verdict.AHEAD:
+                    self._pauses = backoff()
+                    if answer.verdict is Verdict.ACCEPTED and time.monotonic() - begun < QUICK:
+                        self._size = min(max(self._size, 2 * len(body)), MAX_BODY)
                     return answer
-                case Verdict.LATER:
-                    await self._pause(answer, answer.wait or next(pauses))
+                case Verdict.SLOW if rows:
+                    self._size = len(body) // 2
+                    await self._pause(answer, answer.wait or next(self._pauses))
+                    raise _TooMuch
+                case Verdict.LATER | Verdict.SLOW:
+                    await self._pause(answer, answer.wait or next(self._pauses))
                 case Verdict.STALE if answer.clock is not None and not learnt:
                     self._relay.ahead = answer.clock - time.time()
                     learnt = True
@@ -129,22 +168,27 @@ class Delivery:
     async def _pause(self, answer: Answer, seconds: float) -> None:
         """Wait, whatever happens meanwhile, and say why."""
         if answer.why != self._why:
-            log.warning("the relay's sink waits: %s", answer.why)
             self._outbox.status(**self._status(answer.why, answer))
         await asyncio.sleep(seconds)
 
     def _status(self, why: str, answer: Answer | None = None) -> dict[str, object]:
-        """The line of `vibetea status`; only the first of the same reason says since when."""
-        if self._why and not why:
-            log.info("the relay takes events again")
+        """The line of `vibetea status`; the first of the same reason says since when."""
+        if self._cursor.rests:
+            why = why or self._rests_because
+        if why != self._why:
+            if why:
+                log.warning("the relay's sink waits: %s", why)
+            else:
+                log.info("the relay takes events again")
+            self._since = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}" if why else None
         self._why = why
         return {
             "sink_relay": {
                 "to": self._address,
                 "destination": self._cursor.destination,
                 "why": why,
-                "since": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}" if why else None,
-                "unwelcome": answer is not None and answer.verdict is Verdict.UNWELCOME,
+                "since": self._since,
+                "unwelcome": answer is not None and answer.code == "unknown_source",
                 "clock_seconds": round(self._relay.ahead),
             }
         }

@@ -26,7 +26,6 @@ class Outbox:
         self._key = key
         self._writer = writer
         self._stop = stop
-        self._rung = threading.Event()
         self._listening: tuple[asyncio.AbstractEventLoop, asyncio.Event, asyncio.Event] | None = None
 
     @contextlib.contextmanager
@@ -38,11 +37,6 @@ class Outbox:
         destination = keyed_hash(self._key, "sink", sink, address).hex()
         with contextlib.closing(Cursor(self._config, sink, destination, self.commit)) as cursor:
             yield cursor
-
-    def wait(self, seconds: float) -> None:
-        """Until there are new rows or the daemon ends, but no longer than so many seconds."""
-        self._rung.wait(seconds)
-        self._rung.clear()
 
     @contextlib.contextmanager
     def listening(
@@ -58,7 +52,6 @@ class Outbox:
 
     def ring(self) -> None:
         """There are new rows, or the daemon ends."""
-        self._rung.set()
         if self._listening:
             loop, news, end = self._listening
             with contextlib.suppress(RuntimeError):  # the loop was closed this moment

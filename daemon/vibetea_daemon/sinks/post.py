@@ -1,9 +1,6 @@
 """One signed request to a relay, and what its answer means."""
 
-import json
-import re
 import socket
-import ssl
 import threading
 import time
 from asyncio import AbstractEventLoop, Future, get_running_loop
@@ -16,14 +13,14 @@ from typing import Any, Final, NamedTuple
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 
+from vibetea_daemon import relay_answers
 from vibetea_protocol import freshness, signing
 
 MAX_ANSWER: Final = 65_536
 """Bytes of an answer that are read; a relay's has a few dozen."""
-MAX_RETRY_AFTER: Final = 900.0
-TIMEOUT: Final = aiohttp.ClientTimeout(total=120, connect=10, sock_connect=10, sock_read=10)
-_CODE: Final = re.compile(r"[a-z][a-z_]{0,39}\Z")
-_SECONDS: Final = re.compile(r"[0-9]{1,9}\Z", re.ASCII)
+TIMEOUT: Final = aiohttp.ClientTimeout(total=30, connect=10, sock_connect=10, sock_read=10)
+QUICK: Final = 4.0
+"""Seconds of a request after which twice as much would be too much at once."""
 
 
 class Verdict(Enum):
@@ -32,7 +29,11 @@ class Verdict(Enum):
     ACCEPTED = auto()
     REFUSED = auto()
     """It will never take these bytes."""
+    AHEAD = auto()
+    """It will take them once its clock has come closer to their timestamps."""
     LATER = auto()
+    SLOW = auto()
+    """Fewer bytes may get through."""
     UNWELCOME = auto()
     """It does not know us; asking again soon is useless."""
     STALE = auto()
@@ -92,12 +93,17 @@ class Relay:
                 self._seed, self._key, self._audience, int(time.time() + self.ahead), body
             ),
         }
+        begun = time.monotonic()
         try:
             async with self._session.post(self._url, data=body, headers=headers, allow_redirects=False) as response:
                 answer = await _read(response)
                 return judge(response.status, response.headers, answer, events)
         except (aiohttp.ClientError, OSError) as error:
-            return Answer(Verdict.LATER, _told(error))
+            reached = not isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError)
+            why = relay_answers.told(error)
+            if reached and time.monotonic() - begun > QUICK:
+                return Answer(Verdict.SLOW, f"{why}, or the uplink is too slow")
+            return Answer(Verdict.LATER, why)
 
 
 async def _read(response: aiohttp.ClientResponse) -> bytes:
@@ -112,72 +118,60 @@ async def _read(response: aiohttp.ClientResponse) -> bytes:
 
 def judge(status: int, headers: Mapping[str, str], body: bytes, events: int) -> Answer:
     """What an answer to so many events means."""
-    said = _json(body)
-    code = said.get("code") if isinstance(said, dict) else None
-    code = code if isinstance(code, str) and _CODE.match(code) else ""
+    code = relay_answers.code(body)
     told = f"{status} {code}".strip()
+    verdict = Verdict.LATER
     match status:
         case 200 | 201 | 202:
-            return _accepted(body, said, events)
+            return _accepted(status, body, events)
         case 401 if code == "stale":
-            return Answer(Verdict.STALE, "its clock and ours differ", code, clock=_date(headers.get("Date", "")))
+            return Answer(Verdict.STALE, "its clock and ours differ", code, clock=_date(headers))
         case 401 | 403:
-            return Answer(Verdict.UNWELCOME, f"it does not accept this machine's signature ({told})", code)
+            return Answer(Verdict.UNWELCOME, _unwelcome(told, code), code)
+        case 400 if code == "clock_skew":
+            why = f"it refuses events from more than a day ahead of its clock ({told}); they wait, check the clock"
+            return Answer(Verdict.AHEAD, why, code, clock=_date(headers))
         case 400 | 413 | 422:
             return Answer(Verdict.REFUSED, f"it refuses what we send ({told})", code or str(status))
+        case 408:
+            verdict, why = Verdict.SLOW, f"the uplink is too slow for so much at once ({told})"
         case 429 | 503:
             why = f"it asks us to wait ({told})"
         case 301 | 302 | 303 | 307 | 308:
             why = f"it redirects ({status}), which is not followed; set the address it has moved to"
+        case 404 | 405:
+            why = f"there is no relay at this address ({told}); check VIBETEA_SERVER_URL, its path too"
         case _:
-            why = f"it failed ({told})" if status >= 500 else f"there is no relay at this address ({told})"
-    return Answer(Verdict.LATER, why, code, _wait(headers.get("Retry-After", "")))
+            why = f"it failed ({told})" if status >= 500 else f"it answers {told}, which no relay does"
+    return Answer(verdict, why, code, relay_answers.retry_after(headers))
 
 
-def _accepted(body: bytes, said: Any, events: int) -> Answer:
-    """Older relays answer with nothing; what is neither that nor JSON comes from somebody in between."""
-    if body and not isinstance(said, dict):
-        return Answer(Verdict.LATER, "something else answers in its place")
-    counts = [said[name] for name in ("accepted", "duplicates") if name in said] if body else []
-    if counts and (not all(type(count) is int for count in counts) or sum(counts) != events):
+def _accepted(status: int, body: bytes, events: int) -> Answer:
+    """A yes is true counts, or from older relays nothing at all; anything else comes from somebody in between."""
+    if not body:
+        return Answer(Verdict.ACCEPTED)
+    said = relay_answers.said(body)
+    counts = [said[name] for name in ("accepted", "duplicates") if type(said.get(name)) is int]
+    if status != 202 or len(counts) < 2:
+        return Answer(Verdict.LATER, f"something else answers in its place ({status}), such as a login page")
+    if min(counts) < 0 or sum(counts) != events:
         return Answer(Verdict.LATER, "it took another number of events than was sent")
     return Answer(Verdict.ACCEPTED)
 
 
-def _json(body: bytes) -> Any:
+def _unwelcome(told: str, code: str) -> str:
+    why = f"it does not accept this machine's signature ({told})"
+    if code == "invalid_signature":
+        why += "; it knows another key of this machine, or itself by another address (--public-url)"
+    return why
+
+
+def _date(headers: Mapping[str, str]) -> float | None:
+    """The relay's clock, in seconds since the epoch."""
     try:
-        return json.loads(body)
-    except (ValueError, RecursionError):
-        return None
-
-
-def _wait(text: str) -> float | None:
-    """Whole seconds, from one to the most we wait; None if it says anything else."""
-    return min(max(float(text), 1.0), MAX_RETRY_AFTER) if _SECONDS.match(text) else None
-
-
-def _date(text: str) -> float | None:
-    try:
-        return parsedate_to_datetime(text).timestamp()
+        return parsedate_to_datetime(headers.get("Date", "")).timestamp()
     except (ValueError, OverflowError):
         return None
-
-
-def _told(error: Exception) -> str:
-    for kinds, words in _WORDS:
-        if isinstance(error, kinds):
-            return words
-    return "the connection broke"
-
-
-_WORDS: Final[tuple[tuple[tuple[type[Exception], ...], str], ...]] = (
-    ((aiohttp.ClientConnectorDNSError, socket.gaierror), "its name cannot be looked up"),
-    ((aiohttp.ClientConnectorCertificateError, ssl.SSLCertVerificationError), "its certificate is not valid"),
-    ((aiohttp.ClientSSLError, ssl.SSLError), "no secure connection comes about"),
-    ((TimeoutError,), "it does not answer in time"),
-    ((aiohttp.ClientPayloadError,), "its answer was cut short"),
-    ((aiohttp.ClientConnectorError,), "it cannot be reached"),
-)
 
 
 class _Resolver(AbstractResolver):
@@ -208,13 +202,13 @@ class _Resolver(AbstractResolver):
 def _look_up(loop: AbstractEventLoop, found: "Future[Any]", host: str, port: int, family: int) -> None:
     try:
         addresses: Any = socket.getaddrinfo(host, port, family=family, type=socket.SOCK_STREAM)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:  # a name that cannot be written in IDNA is none
         addresses = error
 
     def tell() -> None:
         if found.done():  # the daemon ends, or it took too long
             return
-        if isinstance(addresses, OSError):
+        if isinstance(addresses, Exception):
             found.set_exception(addresses)
         else:
             found.set_result(addresses)
