@@ -4,10 +4,11 @@ import fcntl
 import logging
 import os
 import signal
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from importlib.metadata import version
 from itertools import repeat
@@ -71,6 +72,7 @@ class Daemon:
         sinks = plugins.sinks(self._config)
         sources = plugins.sources(self._config)
         store.forget_status()
+        store.forget_clients()
         writer = Writer(store)
         writer.start()
         ingest = Ingest(rules(self._config, store), writer, store.offsets())
@@ -108,6 +110,8 @@ class Daemon:
                 if thread.is_alive():
                     log.warning("%s does not end", thread.name)
             writer.close()
+            with suppress(sqlite3.Error):  # else the next start does it
+                store.forget_clients()
             log.info("stopped")
 
     def _prepared(self, source: Source, ingest: Ingest) -> bool:

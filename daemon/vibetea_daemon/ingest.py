@@ -10,7 +10,7 @@ from typing import Final
 
 from vibetea_daemon.acts import Act, BadInput
 from vibetea_daemon.sanitise import sanitise
-from vibetea_daemon.store import Batch, Offset, Writer
+from vibetea_daemon.store import Batch, Client, Offset, Writer
 from vibetea_protocol import Event, Rules
 from vibetea_protocol.ids import keyed_hash
 
@@ -28,6 +28,7 @@ class Ingest:
         self._writer = writer
         self._offsets = offsets
         self._hooked: OrderedDict[str, float] = OrderedDict()
+        self._ended: OrderedDict[str, float] = OrderedDict()
         self._lock = threading.Lock()
 
     def events(self, acts: Iterable[Act], counts: Counter[str]) -> list[Event]:
@@ -54,7 +55,9 @@ class Ingest:
     def hook(self, acts: Sequence[Act], counts: Counter[str], then: Callable[[bool], None]) -> None:
         """Commit what a hook reported; `then` is told, on the writer's thread, whether it was."""
         for act in acts:
-            self._remember(act.session)
+            self._remember(self._hooked, act.session)
+            if act.action == "ended":
+                self._remember(self._ended, act.session)
         self._writer.submit(Batch(self.events(acts, counts), counts=counts, privacy=self._rules.level, then=then))
 
     def lines(
@@ -77,6 +80,14 @@ class Ingest:
             then=then,
         )
         self._writer.submit_bulk(batch)
+
+    def clients(self, acts: Sequence[Act], counts: Counter[str], changes: dict[str, Client | None]) -> None:
+        """Commit what is new of the clients that are open, by session, and the ends of others."""
+        if not acts and not counts and not changes:
+            return
+        events = self.events(acts, counts)
+        known = {self._rules.session(session): client for session, client in changes.items()}
+        self._writer.submit_bulk(Batch(events, counts=counts, privacy=self._rules.level, clients=known))
 
     @property
     def key(self) -> bytes:
@@ -104,9 +115,14 @@ class Ingest:
         with self._lock:
             return time.monotonic() - self._hooked.get(session, float("-inf")) < seconds
 
-    def _remember(self, session: str) -> None:
+    def ended_by_hook(self, session: str, since: float) -> bool:
+        """Whether a hook told the end of this session after that monotonic time."""
         with self._lock:
-            self._hooked[session] = time.monotonic()
-            self._hooked.move_to_end(session)
-            if len(self._hooked) > HOOKS_REMEMBERED:
-                self._hooked.popitem(last=False)
+            return self._ended.get(session, float("-inf")) > since
+
+    def _remember(self, sessions: OrderedDict[str, float], session: str) -> None:
+        with self._lock:
+            sessions[session] = time.monotonic()
+            sessions.move_to_end(session)
+            if len(sessions) > HOOKS_REMEMBERED:
+                sessions.popitem(last=False)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from datasette import Forbidden
 from pluggy import HookimplMarker
 
-from datasette_vibetea import access, database, guard, page, stream
+from datasette_vibetea import access, answers, database, guard, heatmap, pages, sessions, stream
 from datasette_vibetea.database import protect
 
 if TYPE_CHECKING:
@@ -22,8 +22,13 @@ hookimpl = HookimplMarker("datasette")  # Datasette's own marker, with its types
 
 @hookimpl
 def register_routes(datasette: Any) -> list[tuple[str, Callable[..., Any]]]:
-    """The page and its stream."""
-    return [(rf"{page.PATH}$", page.view), (rf"{stream.PATH}$", stream.view(datasette))]
+    """The pages, their data and the stream."""
+    return [
+        *((rf"{page.path}$", pages.view(page)) for page in pages.PAGES),
+        (rf"{pages.PATH}/heatmap\.json$", answers.view(heatmap.Heatmap().read)),
+        (rf"{pages.PATH}/sessions\.json$", answers.view(sessions.read)),
+        (rf"{stream.PATH}$", stream.view(datasette)),
+    ]
 
 
 @hookimpl
@@ -35,7 +40,7 @@ def menu_links(datasette: Any, actor: dict[str, Any] | None) -> Callable[[], Awa
             await access.require_events(datasette, actor, (await database.find(datasette)).name)
         except (database.NoDatabase, Forbidden):
             return []
-        return [{"href": datasette.urls.path(page.PATH), "label": "VibeTea live"}]
+        return [{"href": datasette.urls.path(pages.PATH), "label": "VibeTea"}]
 
     return links
 

@@ -115,7 +115,7 @@ class Reader:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._lock = threading.Lock()
-        self._connection = _connect(path)
+        self._connection = connect(path)
         self._identity = _identity(path)
 
     def page(self, after: int) -> list[Frame]:
@@ -151,7 +151,8 @@ class Reader:
         self.close()
 
 
-def _connect(path: Path) -> sqlite3.Connection:
+def connect(path: Path) -> sqlite3.Connection:
+    """A read-only connection. Raises sqlite3.Error."""
     uri = f"{path.resolve().as_uri()}?mode=ro"
     connection = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False, timeout=1)
     connection.text_factory = lambda value: value.decode(errors="replace")
@@ -165,7 +166,7 @@ def _identity(path: Path) -> tuple[int, int]:
 
 def _has_events(path: Path) -> bool:
     try:
-        connection = _connect(path)
+        connection = connect(path)
     except sqlite3.Error:
         return False
     try:

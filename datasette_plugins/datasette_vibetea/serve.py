@@ -13,7 +13,7 @@ from datasette import Response
 from datasette.app import Datasette
 
 from datasette_vibetea.database import CONFIG, TABLE
-from datasette_vibetea.page import PATH
+from datasette_vibetea.pages import PATH
 from datasette_vibetea.quiet import hush
 
 if TYPE_CHECKING:
@@ -32,7 +32,15 @@ TABLES: Final = {
         "sort_desc": "seq",
         "facets": ["type", "tool", "project", "status"],
     },
+    "board": {
+        "description": "What each session does now and why; live: of the last half hour, at work or in want of you.",
+        "sort_desc": "last_at",
+        "facets": ["state", "source", "project"],
+    },
     "sessions": {"description": "Claude Code's sessions, the latest first.", "sort_desc": "last_at"},
+    "agents": {"description": "Each session's main agent ('') and subagents, by events.", "sort_desc": "last_at"},
+    "states": {"description": "The events that told an agent's state, and which.", "sort_desc": "seq"},
+    "clients": {"description": "Clients open on this machine while the daemon runs.", "sort_desc": "at"},
     "activity": {"description": f"Events by time, project, type and tool. {SLOTS}", "sort_desc": "slot"},
     "usage": {"description": f"Tokens by time, project and model. {SLOTS}", "sort_desc": "slot"},
 }

@@ -81,6 +81,9 @@ ErrorCategory = Literal[
 ]
 SessionAction = Literal["started", "ended"]
 SessionHow = Literal["startup", "resume", "clear", "fork", "other"]
-SessionReason = Literal["clear", "resume", "logout", "prompt_input_exit", "other"]
+SessionReason = Literal["clear", "resume", "logout", "prompt_input_exit", "killed", "other"]
 ToolStatus = Literal["started", "completed"]
 Outcome = Literal["ok", "failed", "interrupted", "refused"]
+ClientStatus = Literal["busy", "idle", "waiting"]
+"""What a client on this machine says it is at; it never leaves."""
+WaitingFor = Literal["permission", "question"]

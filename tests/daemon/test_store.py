@@ -16,7 +16,19 @@ from hypothesis import strategies as st
 from tests.daemon.world import wait_until
 from tests.protocol.test_events import EXAMPLES, event, events
 
-from vibetea_daemon.store import Batch, Offset, Position, Refusal, Store, StoreError, Writer, schema, wire
+from vibetea_daemon.store import (
+    Batch,
+    Client,
+    Offset,
+    Position,
+    Refusal,
+    Store,
+    StoreError,
+    Writer,
+    derived,
+    schema,
+    wire,
+)
 from vibetea_protocol import Event
 
 
@@ -60,6 +72,14 @@ def test_derived_rows_tell_the_same_as_the_events(batches: list[list[Event]]) ->
         )
 
 
+@pytest.mark.parametrize("name", ["ACTIVITY", "SESSIONS", "USAGE", "AGENTS"])
+def test_the_few_new_rows_are_found_without_a_walk_over_all(empty_store: Store, name: str) -> None:
+    """SQLite would rather take another index that spares it a sort, which costs the more the longer one has worked."""
+    plan = empty_store._db.execute(f"explain query plan {getattr(derived, name)}", {"before": 0})
+    first = next(step for *_, step in plan if step.startswith(("SEARCH", "SCAN")))
+    assert "USING INTEGER PRIMARY KEY (rowid>?)" in first
+
+
 class TemporaryStore:
     """A store in memory for a property's many runs."""
 
@@ -86,12 +106,30 @@ def test_group_is_written_all_or_not_at_all(empty_store: Store) -> None:
     bad = Offset(file=None, device=1, inode=1, modified=1, size=1, offset=1, tail=None, since=0)  # type: ignore[arg-type]
     moved = Position("d", "relay", ((2, None),), None), [Refusal("d", "evt", "code", "now")]
     group = [
-        Batch(numbered(2), counts=Counter(a=1), status={"b": 1}, position=moved[0], refusals=moved[1]),
+        Batch(
+            numbered(2),
+            counts=Counter(a=1),
+            status={"b": 1},
+            clients={"s": Client(True, "busy", None, "now")},
+            position=moved[0],
+            refusals=moved[1],
+        ),
         Batch(offsets=[bad]),
     ]
     with pytest.raises(sqlite3.IntegrityError):
         empty_store.write(group)
-    for table in ("events", "activity", "sessions", "_offsets", "_counters", "_status", "_cursors", "_quarantine"):
+    for table in (
+        "events",
+        "activity",
+        "sessions",
+        "agents",
+        "clients",
+        "_offsets",
+        "_counters",
+        "_status",
+        "_cursors",
+        "_quarantine",
+    ):
         assert rows(empty_store, f"select * from {table}") == []
     assert empty_store.write(group[:1]) == 2
 
@@ -136,6 +174,7 @@ def test_database_of_the_first_schema_is_taken_over(tmp_path: Path, monkeypatch:
     with monkeypatch.context() as before:
         before.setattr(schema, "VERSION", 1)
         before.setattr(schema.migrations, "_migrations", schema.migrations._migrations[:1])
+        before.setattr(schema.derived, "renew", lambda _: None)
         with closing(schema.open_database(path)) as old:
             old.execute(
                 "insert into events(id, source, timestamp, type, payload) values (?, ?, ?, ?, ?)",
@@ -148,8 +187,41 @@ def test_database_of_the_first_schema_is_taken_over(tmp_path: Path, monkeypatch:
         store.write([Batch(numbered(1), privacy="strict")])
         found = rows(store, "select seq, privacy from events order by seq")
         assert (found, store.hashing_key()) == ([(1, None), (2, "strict")], key)
-        assert rows(store, "pragma user_version") == [(2,)]
+        assert rows(store, "pragma user_version") == [(schema.VERSION,)]
     Store(path).close()
+
+
+def test_database_of_the_second_schema_tells_the_same_as_one_that_was_always_of_this(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Agents, sums and the board are made from the rows that were there, and a session whose rows are gone stays."""
+    several = [event(kind, payload, id=f"evt_{n:020d}") for n, (kind, payload) in enumerate(EXAMPLES.items())]
+    taken, fresh = tmp_path / "taken.db", tmp_path / "fresh.db"
+    with closing(Store(fresh)) as store:
+        store.write([Batch(several, privacy="standard")])
+        kept = rows(store, "select * from events order by seq")
+        tables = ("agents", "sessions", "board", "usage", "activity")
+        wanted = {table: rows(store, f"select * from {table} order by 1, 2") for table in tables}
+        old_tables = {table: rows(store, f"select * from {table}") for table in ("usage", "activity")}
+        old_sessions = rows(store, "select session_id, source, project, first_at, last_at, events from sessions")
+    assert wanted["agents"]
+    with monkeypatch.context() as before:
+        before.setattr(schema, "VERSION", 2)
+        before.setattr(schema.migrations, "_migrations", schema.migrations._migrations[:2])
+        before.setattr(schema.derived, "renew", lambda _: None)
+        with closing(schema.open_database(taken)) as old:
+            old.executemany(f"insert into events values ({', '.join('?' * len(kept[0]))})", kept)
+            old.executemany("insert into sessions values (?, ?, ?, ?, ?, ?)", old_sessions)
+            for table, was in old_tables.items():
+                old.executemany(f"insert into {table} values ({', '.join('?' * len(was[0]))})", was)
+            old.execute("insert into sessions values ('gone', 'laptop', null, '2025', '2025', 9)")
+            assert old.execute("pragma user_version").fetchone() == (2,)
+    with closing(Store(taken)) as store:
+        assert rows(store, "select session_id, state, tokens, prompts, live from board where session_id = 'gone'") == [
+            ("gone", "idle", 0, 0, 0)
+        ]
+        store._db.execute("delete from sessions where session_id = 'gone'")
+        assert {table: rows(store, f"select * from {table} order by 1, 2") for table in tables} == wanted
 
 
 def test_sink_is_where_it_was_last_moved_to(empty_store: Store) -> None:

@@ -23,7 +23,7 @@ EMIT = Path(__file__).parents[2] / "hooks/vibetea_hooks/emit.py"
 RECORDED = Path(__file__).parents[1] / "recorded"
 
 
-def wait_until(holds: Callable[[], bool], what: str | Callable[[], str], seconds: float = 20.0) -> None:
+def wait_until(holds: Callable[[], bool], what: str | Callable[[], str], seconds: float = 60.0) -> None:
     """Poll until it holds; fail with the reason when it never does."""
     deadline = time.monotonic() + seconds
     while not holds():
@@ -168,7 +168,7 @@ class World:
         """Send a payload through the real hook script and check that Claude Code would notice nothing."""
         raw = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
         command = [PYTHON, "-I", "-S", str(self.emit)]
-        done = subprocess.run(command, input=raw, env=self.env, capture_output=True, timeout=20, check=False, **options)
+        done = subprocess.run(command, input=raw, env=self.env, capture_output=True, timeout=60, check=False, **options)
         assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
         return done
 
@@ -214,6 +214,10 @@ class World:
         assert self.query("select coalesce(sum(n), 0) from activity") == [(events,)]
         of_sessions = self.query("select session_id, count(*) from events where session_id not null group by 1")
         assert sorted(self.query("select session_id, events from sessions")) == sorted(of_sessions)
+        of_agents = (
+            "select session_id, coalesce(agent_id, ''), count(*) from events where session_id not null group by 1, 2"
+        )
+        assert sorted(self.query("select session_id, agent_id, events from agents")) == sorted(self.query(of_agents))
         used = "select count(*), coalesce(sum(payload ->> 'inputTokens'), 0) from events where type = 'token_usage'"
         of_usage = "select coalesce(sum(messages), 0), coalesce(sum(input_tokens), 0) from usage"
         assert self.query(of_usage) == self.query(used)
@@ -221,7 +225,7 @@ class World:
     def inboxed(self) -> list[Path]:
         return sorted(self.inbox.glob("*.frame")) if self.inbox.is_dir() else []
 
-    def expect(self, *sessions: Session, seconds: float = 20.0) -> None:
+    def expect(self, *sessions: Session, seconds: float = 60.0) -> None:
         """Wait until the database holds exactly these sessions' events; it is checked again at the end."""
         key = self.key()
         names = {natural: natural for session in sessions for natural in session.keys}

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from datasette.app import Datasette
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import expect, sync_playwright
 
 from vibetea_daemon.store.schema import open_database
 
@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-DEADLINE = 20.0
+DEADLINE = 60.0
+expect.set_options(timeout=DEADLINE * 1000)
 SESSION = "3f0c9b52-7c1e-4b7a-9a52-0d6f3c1e8b11"
 READ = {
     "source": "laptop",

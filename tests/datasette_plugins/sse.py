@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-DEADLINE = 20.0
+DEADLINE = 60.0
 
 
 @dataclass

@@ -17,7 +17,9 @@ LEVELS: dict[str, dict[str, Any]] = {
     "database": {"databases": {"vibetea": ROOT}},
     "table": {"databases": {"vibetea": {"tables": {"events": ROOT}}}},
 }
-PATHS = ["/-/vibetea", "/-/vibetea/stream"]
+PAGES = ["/-/vibetea", "/-/vibetea/sessions", "/-/vibetea/heatmap", "/-/vibetea/stream"]
+DATA = ["/-/vibetea/sessions.json", "/-/vibetea/heatmap.json"]
+PATHS = PAGES + DATA
 
 
 @pytest.fixture(params=LEVELS)
@@ -54,7 +56,7 @@ async def test_a_stranger_does_not_learn_that_there_is_no_database(tmp_path: Pat
     async with opened(datasette.app(), path=path) as answer:
         assert answer.status == 403
     async with opened(datasette.app(), path=path, headers=as_root(datasette)) as answer:
-        assert answer.status == 200
+        assert answer.status == (404 if path in DATA else 200)
 
 
 async def test_the_menu_leads_only_those_in_who_may_enter(full_db: Events) -> None:

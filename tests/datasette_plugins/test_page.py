@@ -41,14 +41,14 @@ async def test_browsers_neither_guess_nor_lend(datasette: Datasette, path: str) 
 
 
 async def test_the_menu_links_to_the_page(datasette: Datasette) -> None:
-    assert '<a href="/-/vibetea">VibeTea live</a>' in (await datasette.client.get("/")).text
+    assert '<a href="/-/vibetea">VibeTea</a>' in (await datasette.client.get("/")).text
 
 
 async def test_without_a_database_there_is_a_page_and_no_menu_link(tmp_path: Path) -> None:
     response = await Datasette([str(tmp_path / "vibetea.db")]).client.get("/-/vibetea")
     assert response.status_code == 200
     assert 'data-rows=""' in response.text
-    assert "VibeTea live</a>" not in response.text
+    assert "VibeTea</a>" not in response.text
 
 
 async def test_a_visitor_cannot_build_an_enormous_value(datasette: Datasette) -> None:

@@ -45,11 +45,24 @@ def test_every_table_says_what_it_is(address: str, table: str, said: str) -> Non
 
 def test_sessions_show_the_latest_first(full_db: Events, address: str) -> None:
     for name, last in {"a": "2026-03-01", "c": "2026-03-03", "b": "2026-03-02"}.items():
-        full_db.connection.execute(
-            "insert into sessions values (?, 'laptop', 'shop', '2026-01-01', ?, 1)", [name, last]
-        )
+        add_session(full_db, name, last)
     found = rows(address, "/vibetea/sessions.json?_shape=objects")["rows"]
     assert [row["session_id"] for row in found] == ["c", "b", "a"]
+
+
+def test_what_is_live_can_be_asked_for(full_db: Events, address: str) -> None:
+    for name, last in {"past": "2026-03-01", "live": "2126-03-01", "too": "2126-03-02"}.items():
+        add_session(full_db, name, last)
+    found = rows(address, "/vibetea/board.json?_shape=objects&live=1")["rows"]
+    assert [(row["session_id"], row["state"], row["live"]) for row in found] == [
+        ("too", "idle", 1),
+        ("live", "idle", 1),
+    ]
+
+
+def add_session(db: Events, name: str, last: str) -> None:
+    columns = "session_id, source, first_at, last_at, events"
+    db.connection.execute(f"insert into sessions({columns}) values (?, 'laptop', '2026-01-01', ?, 1)", [name, last])
 
 
 @pytest.mark.parametrize(

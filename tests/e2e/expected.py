@@ -4,6 +4,7 @@ A line is `marks [xN] session-label story`. `h`: hooks see it. `t`: transcripts 
 one id. `h?`: hooks may see it once more, because the client ends them at its own end, or reminds the person after a
 while.
 `?`: every way may see it once more: the client may or may not give a notification a turn of its own.
+`c`: whoever watches the clients' own files may see it, if the client lived long enough to be seen.
 """
 
 from typing import Final
@@ -183,6 +184,8 @@ EXPECTED: Final = {
         ht main agent working
         ht main agent waiting_input
         t x2 main token_usage
+        c main session ended killed
+        c main summary
         h main session ended other
         h main summary
     """,

@@ -23,6 +23,8 @@ from vibetea_protocol import event_id
 
 WAYS = ("hooks", "transcripts", "both", "afterwards")
 HOOKED = ("hooks", "both", "afterwards")
+WATCHING = ("transcripts", "both")
+"""Who sees the client's own files while it is open."""
 
 
 @dataclass
@@ -76,6 +78,14 @@ class Ways:
         """What that way's database holds, as (id, type, session, tool, status, outcome, state, agent, payload)."""
         sql = "select id, type, session_id, tool, status, outcome, state, agent_id, payload from events order by seq"
         return self._query(way, sql)
+
+    def board(self, way: str, session: str) -> list[str]:
+        """What that way's board says of the session: a state and its reason."""
+        return [
+            f"{state} {reason}"
+            for one, state, reason in self._query(way, "select session_id, state, reason from board")
+            if one == session
+        ]
 
     def counters(self, way: str) -> dict[str, int]:
         """What that way's daemon dropped."""

@@ -86,7 +86,7 @@ def _session_start(payload: HookPayload, where: Report) -> Sequence[Act]:
 def _session_end(payload: HookPayload, where: Report) -> Sequence[Act]:
     reason = text(payload.reason)
     return where.session_ended(
-        cast("SessionReason", reason if reason in get_args(SessionReason) else "other"), str(where.at)
+        cast("SessionReason", reason if reason in get_args(SessionReason) else "other"), "ended", str(where.at)
     )
 
 

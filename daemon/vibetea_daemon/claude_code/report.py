@@ -45,19 +45,18 @@ class Report:
             how=how,
         )
 
-    def session_ended(self, reason: SessionReason, unique: str) -> list[Act]:
+    def session_ended(self, reason: SessionReason, *key: str) -> list[Act]:
         """A session ended, and the summary on which older clients close it."""
-        key = (self.session, "ended", unique)
         ended = Act(
             type="session",
-            key=key,
+            key=(self.session, *key),
             session=self.session,
             at=self.at,
             cwd=self.cwd,
             action="ended",
             reason=reason,
         )
-        return [ended, Act(type="summary", key=key, session=self.session, at=self.at, cwd=self.cwd)]
+        return [ended, Act(type="summary", key=ended.key, session=self.session, at=self.at, cwd=self.cwd)]
 
     def prompted(self, prompt: str) -> list[Act]:
         """A person typed a prompt, and the agent works on it."""

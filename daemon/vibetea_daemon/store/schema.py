@@ -8,9 +8,11 @@ from typing import Any, Final
 
 from sqlite_utils import Database, Migrations
 
+from vibetea_daemon.store import derived
+
 APPLICATION_ID: Final = 0x76627465  # "vbte", so that another program's file is not taken for ours
-VERSION: Final = 2
-"""One more for every migration; a file with a higher one was written by a newer VibeTea."""
+VERSION: Final = 3
+"""One more for every migration and every change of a view; a file with a higher one was written by a newer VibeTea."""
 PATIENCE: Final = 5.0
 """Seconds to wait for another process that is just making or migrating the same database."""
 
@@ -67,7 +69,10 @@ def _prepare(connection: sqlite3.Connection) -> None:
     connection.execute("pragma temp_store = memory")
     connection.execute("begin immediate")
     try:
+        (version,) = connection.execute("pragma user_version").fetchone()
         migrations.apply(Database(connection))
+        if version < VERSION:
+            derived.renew(connection)
         connection.execute(f"pragma application_id = {APPLICATION_ID}")
         connection.execute(f"pragma user_version = {VERSION}")
         connection.execute("commit")
@@ -164,4 +169,35 @@ create table _quarantine( -- what a destination will never take, it stays in `ev
 def outbox(db: Any) -> None:
     """How far each sink is, what it had to leave out, how private a row is, and from when on a transcript was told."""
     for statement in (_PRIVACY, _SINCE, *_OUTBOX.split(";")):
+        db.execute(statement)
+
+
+_BOARD: Final = """
+create index events_session_id on events(session_id, timestamp);
+create table agents( -- '' is a session's main agent
+    session_id text not null, agent_id text not null, type text,
+    state text, reason text, since text, at text, -- null while no event has told a state
+    tool text, -- that runs
+    prompted_at text, first_at text not null, last_at text not null, events integer not null,
+    primary key (session_id, agent_id)
+);
+create table clients( -- what is open on this machine now: never sent, and empty while no daemon runs
+    session_id text primary key,
+    alive integer, -- null if the process cannot be seen from here
+    status text not null, waiting_for text, at text not null
+);
+alter table sessions add column model text;
+alter table sessions add column input_tokens integer not null default 0;
+alter table sessions add column output_tokens integer not null default 0;
+alter table sessions add column cache_read_tokens integer not null default 0;
+alter table sessions add column cache_creation_tokens integer not null default 0;
+alter table sessions add column prompts integer not null default 0;
+create index sessions_last_at on sessions(last_at)
+"""
+
+
+@migrations()
+def board(db: Any) -> None:
+    """What each agent does, what each session cost, and which clients are open."""
+    for statement in _BOARD.split(";"):
         db.execute(statement)

@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from vibetea_daemon.store import derived
 from vibetea_daemon.store.schema import open_database
 from vibetea_protocol import Event
+from vibetea_protocol.vocabulary import ClientStatus, WaitingFor
 
 
 @dataclass(slots=True, frozen=True)
@@ -59,12 +61,28 @@ class Refusal:
     at: str
 
 
+@dataclass(slots=True, frozen=True)
+class Client:
+    """What a client on this machine says of the session it has open.
+
+    Args:
+        alive: whether its process lives; None if that cannot be seen from here.
+        at: when it came to be in this status, RFC 3339.
+    """
+
+    alive: bool | None
+    status: ClientStatus
+    waiting_for: WaitingFor | None
+    at: str
+
+
 @dataclass(slots=True)
 class Batch:
     """What belongs together: all of it is written at once or not at all.
 
     Args:
         privacy: the level the events were recorded at.
+        clients: what is new of each session's client; None if it has none any more.
         position: where a sink is from now on; `refusals` are the events it left out on the way.
         then: called on the writer's thread with True after the commit, with False if there was none.
     """
@@ -74,6 +92,7 @@ class Batch:
     counts: Counter[str] = field(default_factory=Counter)
     status: dict[str, object] = field(default_factory=dict)
     privacy: str | None = None
+    clients: dict[str, Client | None] = field(default_factory=dict)
     position: Position | None = None
     refusals: Sequence[Refusal] = ()
     then: Callable[[bool], None] | None = None
@@ -97,34 +116,6 @@ _INSERT: Final = f"""
 _ROW: Final = f"({', '.join('?' * (6 + len(_COLUMNS)))})"
 _ROWS: Final = 1000
 """Rows of one statement: SQLite lets other threads work while it runs, not between two."""
-# Derived rows are made from the rows with a higher seq than before, which are just those really inserted.
-_ACTIVITY: Final = """
-    insert into activity
-    select strftime('%s', timestamp) / 900, source, coalesce(project, ''), type, coalesce(tool, ''), count(*)
-    from events where seq > ? group by 1, 2, 3, 4, 5
-    on conflict do update set n = n + excluded.n
-"""
-_SESSIONS: Final = """
-    insert into sessions
-    select session_id, source, project, min(timestamp), max(timestamp), count(*)
-    from events where seq > ? and session_id is not null group by session_id
-    on conflict do update set
-        project = coalesce(project, excluded.project), first_at = min(first_at, excluded.first_at),
-        last_at = max(last_at, excluded.last_at), events = events + excluded.events
-"""
-_USAGE: Final = """
-    insert into usage
-    select strftime('%s', timestamp) / 900, source, coalesce(project, ''), model,
-        sum(json_extract(payload, '$.inputTokens')), sum(json_extract(payload, '$.outputTokens')),
-        sum(json_extract(payload, '$.cacheReadTokens')), sum(json_extract(payload, '$.cacheCreationTokens')), count(*)
-    from events where seq > ? and type = 'token_usage' group by 1, 2, 3, 4
-    on conflict do update set
-        input_tokens = input_tokens + excluded.input_tokens,
-        output_tokens = output_tokens + excluded.output_tokens,
-        cache_read_tokens = cache_read_tokens + excluded.cache_read_tokens,
-        cache_creation_tokens = cache_creation_tokens + excluded.cache_creation_tokens,
-        messages = messages + excluded.messages
-"""
 
 
 class Store:
@@ -144,8 +135,12 @@ class Store:
         return bytes(row[0])
 
     def forget_status(self) -> None:
-        """Begin with a clean `vibetea status`; what was dropped stays counted."""
-        self._db.execute("delete from _status")
+        """Begin with a clean `vibetea status`; what was dropped stays counted, and a mirror's line is its own."""
+        self._db.execute("delete from _status where name <> 'mirror'")
+
+    def forget_clients(self) -> None:
+        """Nobody watches the clients any more, or not yet."""
+        self._db.execute("delete from clients")
 
     def count(self) -> int:
         """How many events there are."""
@@ -165,6 +160,7 @@ class Store:
             self._count(sum((batch.counts for batch in batches), Counter()))
             self._set_status({name: value for batch in batches for name, value in batch.status.items()})
             for batch in batches:
+                self._set_clients(batch.clients)
                 self._move(batch)
             self._db.execute("commit")
         except BaseException:
@@ -181,9 +177,7 @@ class Store:
             statement = _INSERT.format(", ".join([_ROW] * len(chunk)))
             inserted += self._db.execute(statement, [value for row in chunk for value in row]).rowcount
         if inserted:
-            self._db.execute(_ACTIVITY, (before,))
-            self._db.execute(_SESSIONS, (before,))
-            self._db.execute(_USAGE, (before,))
+            derived.add(self._db, before)
         return inserted
 
     def _offsets(self, offsets: Sequence[Offset]) -> None:
@@ -202,6 +196,14 @@ class Store:
             "insert or replace into _status values (?, ?)",
             ((name, json.dumps(value)) for name, value in status.items()),
         )
+
+    def _set_clients(self, clients: dict[str, Client | None]) -> None:
+        for session, client in clients.items():
+            if client is None:
+                self._db.execute("delete from clients where session_id = ?", (session,))
+            else:
+                row = (session, client.alive, client.status, client.waiting_for, client.at)
+                self._db.execute("insert or replace into clients values (?, ?, ?, ?, ?)", row)
 
     def _move(self, batch: Batch) -> None:
         if at := batch.position:

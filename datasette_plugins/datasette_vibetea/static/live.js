@@ -1,22 +1,14 @@
 // The live page: joins the stream to the list, the connection's state and the spoken summary.
 
 import { Announcer } from "./announcer.js";
+import { showConnection } from "./connection.js";
 import { EventList } from "./list.js";
 import { Stream } from "./stream.js";
 
-const CONNECTION = {
-  connecting: "Connecting",
-  live: "Live",
-  no_daemon: "No daemon · vibetea up",
-  reconnecting: "Reconnecting",
-  waiting: "Waiting",
-  paused: "Paused while hidden",
-};
 const JUST_NOW = 300_000; // an imported event of last week is no news
 const NOTICES = ["empty", "missing", "ambiguous"];
 
 const main = document.getElementById("live");
-const connection = document.getElementById("connection");
 const announcer = new Announcer(document.getElementById("spoken"));
 const list = new EventList(document.getElementById("events"), document.getElementById("fresh"), main.dataset.rows);
 let live = false;
@@ -55,8 +47,7 @@ const stream = new Stream(main.dataset.stream, {
   },
   connection(state) {
     if (state !== "live") live = false;
-    connection.dataset.state = state;
-    connection.textContent = CONNECTION[state];
+    showConnection(state);
     announcer.connection(state);
   },
 });

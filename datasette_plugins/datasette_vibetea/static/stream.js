@@ -12,9 +12,11 @@ export class Stream {
   #wait = 1000;
   #timer = 0;
 
-  constructor(address, on) {
+  /** Begins after the event of that seq; without one, with the latest. */
+  constructor(address, on, cursor = null) {
     this.#address = address;
     this.#on = on;
+    this.#cursor = cursor;
   }
 
   /** Follow the stream whenever the page is seen, from now on. */

@@ -109,11 +109,11 @@ function words(icon, tone, what, detail = "", note = "") {
 }
 
 // "constructor" is a word like any other, and no entry
-function own(table, word) {
+export function own(table, word) {
   return typeof word === "string" && Object.hasOwn(table, word) ? table[word] : undefined;
 }
 
-function human(value) {
+export function human(value) {
   return text(value).replaceAll("_", " ");
 }
 

@@ -1,0 +1,69 @@
+"""Answers in JSON for the pages' scripts: one query on a read-only connection of its own, for those who may see it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sqlite3
+import time
+from contextlib import closing
+from typing import TYPE_CHECKING, Any, Final
+
+from datasette import Response
+
+from datasette_vibetea import access, database, guard
+from datasette_vibetea.filters import BadFilter, Filters
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from pathlib import Path
+
+SECONDS: Final = 10.0
+"""After which a query is given up."""
+STEPS: Final = 10_000
+"""SQLite's, between two looks at the clock: about a millisecond."""
+HEADERS: Final = {"cache-control": "no-store"}
+
+
+def view(read: Callable[[sqlite3.Connection, Filters], dict[str, Any]]) -> Callable[..., Awaitable[Response]]:
+    """A view that answers with what `read` finds, and with `seq`, the newest event's then.
+
+    400 for a filter that means nothing, 403 for a page of another origin or one who may not see the events, 404
+    without a database, 503 if it cannot be read now.
+    """
+
+    async def answered(datasette: Any, request: Any) -> Response:
+        if guard.foreign(request.scope["headers"]):
+            return _json({"error": "not for pages of another origin"}, 403)
+        try:
+            attached = await database.find(datasette)
+        except database.NoDatabase as absent:
+            await access.require_instance(datasette, request.actor)
+            return _json({"state": absent.state}, 404)
+        await access.require_events(datasette, request.actor, attached.name)
+        try:
+            filters = Filters.parse(request.args)
+        except BadFilter as bad:
+            return _json({"error": str(bad)}, 400)
+        try:
+            return _json(await asyncio.to_thread(_found, attached.path, read, filters))
+        except (sqlite3.Error, OSError):
+            return _json({"error": "the events cannot be read now"}, 503)
+
+    return answered
+
+
+def _found(
+    path: Path, read: Callable[[sqlite3.Connection, Filters], dict[str, Any]], filters: Filters
+) -> dict[str, Any]:
+    with closing(database.connect(path)) as connection:
+        deadline = time.monotonic() + SECONDS
+        connection.set_progress_handler(lambda: time.monotonic() > deadline, STEPS)
+        connection.execute("begin")  # one state of the database for all that is asked
+        (seq,) = connection.execute(f"select coalesce(max(seq), 0) from {database.TABLE}").fetchone()
+        return {"seq": seq, **read(connection, filters)}
+
+
+def _json(value: dict[str, Any], status: int = 200) -> Response:
+    body = json.dumps(value, separators=(",", ":"))
+    return Response(body, status=status, headers=HEADERS, content_type="application/json; charset=utf-8")

@@ -1,0 +1,90 @@
+"""What of the events is asked for: the same words in the address of every page and of its data."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, Self
+
+from datasette_vibetea.slots import SLOT_SECONDS
+
+COLUMNS: Final = ("source", "project", "type", "tool")
+DAYS: Final = 7
+MOST_DAYS: Final = 400
+MOST_CHARACTERS: Final = 300
+_DATE: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d)?Z", re.ASCII)
+
+
+class BadFilter(ValueError):
+    """A filter that means nothing; the text says what it should be."""
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """Filters on columns, and a range of time.
+
+    Args:
+        columns: (column, value) pairs, which all must match; "" stands for events without one.
+        first: the first quarter hour, counted from the epoch.
+        last: the one after the last.
+    """
+
+    columns: tuple[tuple[str, str], ...]
+    first: int
+    last: int
+
+    @classmethod
+    def parse(cls, arguments: Any, now: datetime | None = None) -> Self:
+        """Those of an address: `source`, `project`, `type`, `tool`; `days` until now, or `from` and `to` in UTC.
+
+        Raises BadFilter.
+        """
+        columns = tuple((name, _text(name, arguments[name])) for name in COLUMNS if name in arguments)
+        first, last = _range(arguments, now or datetime.now(UTC))
+        return cls(columns, first, last)
+
+    def where(self) -> tuple[str, list[Any]]:
+        """A condition on `activity`, and its parameters."""
+        parts = ["slot >= ?", "slot < ?", *(f"{name} = ?" for name, _ in self.columns)]
+        return " and ".join(parts), [self.first, self.last, *(value for _, value in self.columns)]
+
+    def without(self, *names: str) -> Filters:
+        """The same, but for these columns, which a table does not have."""
+        return Filters(tuple(each for each in self.columns if each[0] not in names), self.first, self.last)
+
+
+def _text(name: str, value: str) -> str:
+    if len(value) > MOST_CHARACTERS:
+        raise BadFilter(f"{name} is longer than {MOST_CHARACTERS} characters")
+    return value
+
+
+def _range(arguments: Any, now: datetime) -> tuple[int, int]:
+    # the running quarter of an hour counts
+    last = int(now.timestamp()) // SLOT_SECONDS + 1
+    if "to" in arguments:
+        last = _slot("to", arguments["to"])
+    if "from" in arguments:
+        first = _slot("from", arguments["from"])
+    else:
+        first = last - _days(arguments.get("days") or str(DAYS)) * 86400 // SLOT_SECONDS
+    if not 0 < last - first <= MOST_DAYS * 86400 // SLOT_SECONDS:
+        raise BadFilter(f"from lies before to, and at most {MOST_DAYS} days")
+    return first, last
+
+
+def _days(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 4 and 0 < int(text) <= MOST_DAYS):
+        raise BadFilter(f"days is a whole number from 1 to {MOST_DAYS}")
+    return int(text)
+
+
+def _slot(name: str, text: str) -> int:
+    if not _DATE.fullmatch(text):
+        raise BadFilter(f"{name} is a time in UTC, like 2026-03-12T14:30Z")
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        raise BadFilter(f"{name} is no time there is") from None
+    return int((at - datetime(1970, 1, 1, tzinfo=UTC)) / timedelta(seconds=SLOT_SECONDS))

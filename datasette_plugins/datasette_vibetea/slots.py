@@ -1,0 +1,5 @@
+"""Quarter hours since the epoch, in which activity is counted: exact in every time zone there is."""
+
+from typing import Final
+
+SLOT_SECONDS: Final = 900

@@ -1,0 +1,81 @@
+// What is asked for stands in the page's address, so that it can be kept, sent and gone back to.
+
+export class Filters {
+  #form;
+  #changed;
+
+  /** The named controls of `form` are the filters; `changed` is called after the address has changed. */
+  constructor(form, changed) {
+    this.#form = form;
+    this.#changed = changed;
+    // a date that is being typed is not one yet
+    form.addEventListener("change", ({ target }) => form.checkValidity() && this.#write(target));
+    form.addEventListener("submit", (submit) => submit.preventDefault());
+    addEventListener("popstate", () => {
+      this.#read();
+      changed();
+    });
+    this.#read();
+  }
+
+  /** The filters as a query, with `more` added. */
+  query(more = {}) {
+    return new URLSearchParams([...new URLSearchParams(location.search), ...Object.entries(more)]).toString();
+  }
+
+  get(name) {
+    return new URLSearchParams(location.search).get(name);
+  }
+
+  set(name, value) {
+    const query = new URLSearchParams(location.search);
+    if (value === null || value === "") query.delete(name);
+    else query.set(name, value);
+    this.#go(query);
+  }
+
+  /** Offer these values, and the one that is asked for; "" stands for all. */
+  offer(name, values) {
+    const select = this.#form.elements[name];
+    const asked = this.get(name);
+    const all = new Set(values);
+    if (asked) all.add(asked);
+    if (select.dataset.values === JSON.stringify([...all])) return;
+    select.dataset.values = JSON.stringify([...all]);
+    select.replaceChildren(new Option(select.dataset.all, ""), ...[...all].map((value) => new Option(value, value)));
+    select.value = asked ?? "";
+  }
+
+  #write(changed) {
+    const query = new URLSearchParams(location.search);
+    for (const control of this.#form.elements) {
+      if (!control.name || (control.type === "radio" && !control.checked)) continue;
+      if (control.value && control.value !== control.dataset.default) query.set(control.name, control.value);
+      else query.delete(control.name);
+    }
+    // a number of days and dates exclude each other
+    const others = { days: ["from", "to"], from: ["days"], to: ["days"] }[changed.name] ?? [];
+    for (const name of others) query.delete(name);
+    this.#go(query);
+  }
+
+  #go(query) {
+    const text = query.toString();
+    history.pushState(null, "", text ? `?${text}` : location.pathname);
+    this.#read();
+    this.#changed();
+  }
+
+  #read() {
+    const query = new URLSearchParams(location.search);
+    for (const control of this.#form.elements) {
+      if (!control.name) continue;
+      const value = query.get(control.name) ?? control.dataset.default ?? "";
+      if (control.type === "radio") control.checked = control.value === value && !(control.name === "days" && (query.has("from") || query.has("to")));
+      else {
+        if (control.tagName === "SELECT" && value && ![...control.options].some((each) => each.value === value)) control.add(new Option(value, value));
+        control.value = value;
+      }
+    }
+  }
+}
