@@ -30,7 +30,7 @@ up: .venv/installed
 	@$(BIN)/vibetea up $(ARGS)
 
 test: setup lint tools
-	$(BIN)/python -m pytest -m "not soak" -n 3 $(ARGS)
+	$(BIN)/python -m pytest -m "not soak" -n 4 --dist worksteal $(ARGS)
 
 lint: setup
 	$(BIN)/ruff check
