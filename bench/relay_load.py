@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 SEED: Final = bytes(range(32))
 SOURCE: Final = "bench"
 TOKEN: Final = "a-token-of-the-bench-only"
+PING: Final = 0x89
+PONG: Final = 0x8A
 KEYS: Final = {SOURCE: (base64.b64decode(public_key(SEED)),)}
 _EVENT: Final = (
     '{"id":"%s","source":"bench","timestamp":"%s","type":"tool","payload":{"sessionId":'
@@ -132,9 +134,11 @@ class Watcher(asyncio.Protocol):
             assert head.startswith(b"HTTP/1.1 101"), head[:80]
             self.open.set_result(None)
         start, held = 0, len(self._buffer)
-        while held - start >= 4:
+        while held - start >= 2:
             size, begin = self._buffer[start + 1], start + 2
             if size == 126:
+                if held - start < 4:
+                    break
                 size, begin = int.from_bytes(self._buffer[start + 2 : start + 4], "big"), start + 4
             if begin + size > held:
                 break
@@ -142,6 +146,8 @@ class Watcher(asyncio.Protocol):
                 sent := self._watchers.get(self._buffer[begin + 7 : begin + 31].decode())
             ):
                 self._watchers.waited.append(now - sent)
+            elif self._buffer[start] == PING:  # who does not answer is closed; a mask of zeros is one
+                self.transport.write(bytes((PONG, 0x80 | size, 0, 0, 0, 0)) + self._buffer[begin : begin + size])
             start = begin + size
         self._buffer = self._buffer[start:]
 

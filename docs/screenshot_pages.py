@@ -23,8 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 CHROMIUM: Final = "/usr/bin/chromium"
-PAGES: Final = {"sessions": ".card", "heatmap": "table"}
-"""What each page shows once it has its data."""
+PAGES: Final = {"sessions": "text=Needs permission", "heatmap": "table"}
+"""What each page shows when it is worth a picture."""
+PATIENCE_MS: Final = 300_000
 SETTLED_MS: Final = 20_000
 """Until the invented sessions are in the middle of something."""
 
@@ -56,7 +57,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as home, sync_playwright() as playwright, demo(home) as address:
         browser = playwright.chromium.launch(executable_path=CHROMIUM)
         page = browser.new_page(
-            viewport={"width": options.width, "height": 900},
+            viewport={"width": options.width, "height": 500},
             color_scheme="dark" if options.dark else "light",
             reduced_motion="reduce",
             locale="en-GB",
@@ -64,7 +65,7 @@ def main() -> None:
         page.wait_for_timeout(SETTLED_MS)
         for name, shown in PAGES.items():
             page.goto(f"{address}/{name}?days=30" if name == "heatmap" else f"{address}/{name}")
-            page.wait_for_selector(shown)
+            page.wait_for_selector(shown, timeout=PATIENCE_MS)
             page.wait_for_selector('[data-state="live"]')
             page.screenshot(path=options.folder / f"{name}.png", full_page=True)
         browser.close()
