@@ -140,6 +140,26 @@ def test_many_hooks_at_once_on_a_wedged_daemon_lose_nothing(home: Home) -> None:
     assert sorted(payload for _, payload in home.spooled()) == sorted(payloads)
 
 
+def test_hooks_that_all_find_no_inbox_lose_nothing(home: Home) -> None:
+    """The script stands ready in each of them; then all get their input in the same moment."""
+    payloads = [b'{"n":%d}' % number for number in range(8)]
+    for _ in range(12):
+        shutil.rmtree(home.inbox, ignore_errors=True)
+        with ExitStack() as stack:
+            running = []
+            for payload in payloads:
+                process = stack.enter_context(subprocess.Popen(home.command(), stdin=subprocess.PIPE, env={}))
+                assert process.stdin is not None
+                process.stdin.write(payload)
+                process.stdin.flush()
+                running.append(process)
+            for process in running:
+                assert process.stdin is not None
+                process.stdin.close()
+            assert [process.wait(60) for process in running] == [0] * len(payloads)
+        assert sorted(payload for _, payload in home.spooled()) == payloads
+
+
 # ---- where the socket is
 
 
