@@ -86,7 +86,7 @@ def main() -> None:
         threading.Thread(target=serve, args=(path,), kwargs=settings, daemon=True).start()
         page = playwright.chromium.launch(executable_path=CHROMIUM).new_page()
         page.add_init_script(WATCH)
-        page.goto(addresses.get(timeout=20))
+        page.goto(f"{addresses.get(timeout=20)}/live")
         page.wait_for_selector('[data-state="live"]')
         commit(connection, 10)  # warm
         committed = commit(connection, events)

@@ -136,7 +136,7 @@ def main() -> None:
             locale="en-GB",
         )
         page.clock.set_fixed_time(NOW)
-        page.goto(start(database))
+        page.goto(f"{start(database)}/live")
         page.wait_for_selector(".events li")
         page.wait_for_selector('[data-state="live"]')
         page.screenshot(path=options.file)

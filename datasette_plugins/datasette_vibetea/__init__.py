@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from datasette import Forbidden
 from pluggy import HookimplMarker
 
-from datasette_vibetea import access, answers, database, guard, heatmap, pages, sessions, stream
+from datasette_vibetea import access, answers, database, guard, heatmap, overview, pages, sessions, stream
 from datasette_vibetea.database import protect
 
 if TYPE_CHECKING:
@@ -23,9 +23,11 @@ hookimpl = HookimplMarker("datasette")  # Datasette's own marker, with its types
 @hookimpl
 def register_routes(datasette: Any) -> list[tuple[str, Callable[..., Any]]]:
     """The pages, their data and the stream."""
+    hours = heatmap.Heatmap()
     return [
         *((rf"{page.path}$", pages.view(page)) for page in pages.PAGES),
-        (rf"{pages.PATH}/heatmap\.json$", answers.view(heatmap.Heatmap().read)),
+        (rf"{pages.PATH}/overview\.json$", answers.view(overview.Overview(hours).read)),
+        (rf"{pages.PATH}/heatmap\.json$", answers.view(hours.read)),
         (rf"{pages.PATH}/sessions\.json$", answers.view(sessions.read)),
         (rf"{stream.PATH}$", stream.view(datasette)),
     ]

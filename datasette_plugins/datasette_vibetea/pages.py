@@ -23,7 +23,7 @@ HEADERS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A page, its template `vibetea_<name>.html` and, but for the stream's, its data at `<path>.json`."""
+    """A page and its template `vibetea_<name>.html`; its data is at `/-/vibetea/<name>.json`."""
 
     name: str
     path: str
@@ -31,8 +31,9 @@ class Page:
 
 
 PAGES: Final = (
-    Page("live", PATH, "Live"),
+    Page("overview", PATH, "Overview"),
     Page("sessions", f"{PATH}/sessions", "Sessions"),
+    Page("live", f"{PATH}/live", "Live"),
     Page("heatmap", f"{PATH}/heatmap", "Heatmap"),
 )
 
@@ -54,7 +55,7 @@ def view(page: Page) -> Callable[..., Awaitable[Response]]:
             "page": page,
             "pages": [(each, urls.path(each.path)) for each in PAGES],
             "stream": urls.path(stream.PATH),
-            "data": urls.path(f"{page.path}.json"),
+            "data": urls.path(f"{PATH}/{page.name}.json"),
             "database_url": urls.database(name) if name else "",
             "table": table,
         }

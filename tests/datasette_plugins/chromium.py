@@ -10,7 +10,7 @@ from tests.datasette_plugins.conftest import eventually
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-PAGE = "/-/vibetea"
+PAGE = "/-/vibetea/live"
 
 
 def live(page: Page) -> None:

@@ -208,6 +208,12 @@ def open_page(browser: Browser, servers: ExitStack) -> Iterator[Callable[..., Pa
 
 @pytest.fixture
 def address(empty_db: Events, servers: ExitStack) -> str:
-    """The live page over an empty database."""
+    """The first page over an empty database."""
     base, _ = servers.enter_context(served(empty_db.path))
     return f"{base}/-/vibetea"
+
+
+@pytest.fixture
+def live_address(address: str) -> str:
+    """The live page over an empty database."""
+    return f"{address}/live"

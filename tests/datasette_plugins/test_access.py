@@ -17,8 +17,8 @@ LEVELS: dict[str, dict[str, Any]] = {
     "database": {"databases": {"vibetea": ROOT}},
     "table": {"databases": {"vibetea": {"tables": {"events": ROOT}}}},
 }
-PAGES = ["/-/vibetea", "/-/vibetea/sessions", "/-/vibetea/heatmap", "/-/vibetea/stream"]
-DATA = ["/-/vibetea/sessions.json", "/-/vibetea/heatmap.json"]
+PAGES = ["/-/vibetea", *(f"/-/vibetea/{name}" for name in ("sessions", "live", "heatmap", "stream"))]
+DATA = [f"/-/vibetea/{name}.json" for name in ("overview", "sessions", "heatmap")]
 PATHS = PAGES + DATA
 
 

@@ -13,15 +13,15 @@ from tests.datasette_plugins.chromium import PAGE, live, shows, turn
 from tests.datasette_plugins.conftest import Events, eventually, plainly_served, served
 
 
-def test_an_empty_database_teaches_what_to_do(address: str, open_page: Any) -> None:
-    page = open_page(address)
+def test_an_empty_database_teaches_what_to_do(live_address: str, open_page: Any) -> None:
+    page = open_page(live_address)
     live(page)
     expect(page.get_by_role("heading", name="Nothing has happened yet")).to_be_visible()
     expect(page.get_by_text("vibetea install-hooks")).to_be_visible()
 
 
-def test_a_commit_of_another_process_appears_by_itself(address: str, open_page: Any, empty_db: Events) -> None:
-    page = open_page(address)
+def test_a_commit_of_another_process_appears_by_itself(live_address: str, open_page: Any, empty_db: Events) -> None:
+    page = open_page(live_address)
     live(page)
     program = (
         "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); "
@@ -36,20 +36,20 @@ def test_a_commit_of_another_process_appears_by_itself(address: str, open_page: 
 
 
 def test_the_newest_two_hundred_are_there_and_the_next_goes_on_top(
-    address: str, open_page: Any, empty_db: Events
+    live_address: str, open_page: Any, empty_db: Events
 ) -> None:
     empty_db.add(230)
-    page = open_page(address)
+    page = open_page(live_address)
     shows(page, list(range(230, 30, -1)))
     empty_db.add(2)
     shows(page, list(range(232, 30, -1)))
 
 
 def test_a_hidden_tab_lets_go_of_its_stream_and_resumes_without_gap_or_double(
-    address: str, open_page: Any, empty_db: Events
+    live_address: str, open_page: Any, empty_db: Events
 ) -> None:
     empty_db.add(5)
-    page = open_page(address)
+    page = open_page(live_address)
     live(page)
     finished: list[str] = []
     page.on("requestfailed", lambda request: finished.append(request.url))
@@ -63,14 +63,16 @@ def test_a_hidden_tab_lets_go_of_its_stream_and_resumes_without_gap_or_double(
     shows(page, list(range(14, 0, -1)))
 
 
-def test_a_tab_opened_in_the_background_waits_until_it_is_seen(address: str, open_page: Any, empty_db: Events) -> None:
+def test_a_tab_opened_in_the_background_waits_until_it_is_seen(
+    live_address: str, open_page: Any, empty_db: Events
+) -> None:
     page = open_page("about:blank")
     page.add_init_script(
         "Object.defineProperty(document, 'visibilityState', { configurable: true, get: () => 'hidden' })"
     )
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
-    page.goto(address)
+    page.goto(live_address)
     expect(page.locator("#connection")).to_have_text("Paused while hidden")
     assert not any("/stream" in url and "static" not in url for url in asked)
     empty_db.add()
@@ -93,7 +95,7 @@ def test_resumes_over_a_restart_of_the_server(open_page: Any, servers: ExitStack
     live(page)
 
 
-def test_comes_back_after_answers_that_were_errors(address: str, open_page: Any, empty_db: Events) -> None:
+def test_comes_back_after_answers_that_were_errors(live_address: str, open_page: Any, empty_db: Events) -> None:
     empty_db.add()
     page = open_page("about:blank", forgive="503")
     refusals = iter([True, True])
@@ -101,7 +103,7 @@ def test_comes_back_after_answers_that_were_errors(address: str, open_page: Any,
         "**/-/vibetea/stream*",
         lambda route: route.fulfill(status=503) if next(refusals, False) else route.continue_(),
     )
-    page.goto(address)
+    page.goto(live_address)
     live(page)
     shows(page, [1])
 
@@ -122,15 +124,15 @@ def test_goes_on_by_itself_once_there_is_a_database(open_page: Any, servers: Exi
 
 def test_the_home_page_leads_here_until_there_is_a_database(open_page: Any, servers: ExitStack, tmp_path: Path) -> None:
     base, _ = servers.enter_context(served(tmp_path / "vibetea.db"))
-    page = open_page(base)
+    page = open_page(base, forgive="404")
     expect(page.get_by_role("heading", name="No events to read yet")).to_be_visible()
-    assert page.url == base + PAGE
+    assert page.url == f"{base}/-/vibetea"
 
 
-def test_begins_anew_when_the_events_are_gone(address: str, open_page: Any, empty_db: Events) -> None:
+def test_begins_anew_when_the_events_are_gone(live_address: str, open_page: Any, empty_db: Events) -> None:
     empty_db.add(4)
     empty_db.add(5, source="workstation")
-    page = open_page(address)
+    page = open_page(live_address)
     live(page)
     expect(page.locator(".source").first).to_be_visible()
     turn(page, "hidden")
@@ -140,9 +142,9 @@ def test_begins_anew_when_the_events_are_gone(address: str, open_page: Any, empt
     expect(page.locator(".source").first).to_be_hidden()
 
 
-def test_nothing_moves_under_a_reader_who_scrolled_down(address: str, open_page: Any, empty_db: Events) -> None:
+def test_nothing_moves_under_a_reader_who_scrolled_down(live_address: str, open_page: Any, empty_db: Events) -> None:
     empty_db.add(100)
-    page = open_page(address)
+    page = open_page(live_address)
     shows(page, list(range(100, 0, -1)))
     page.mouse.wheel(0, 900)
     eventually(lambda: page.evaluate("scrollY") > 500)
@@ -157,8 +159,8 @@ def test_nothing_moves_under_a_reader_who_scrolled_down(address: str, open_page:
     expect(button).to_be_hidden()
 
 
-def test_the_number_of_rows_is_bounded(address: str, open_page: Any, empty_db: Events) -> None:
-    page = open_page(address)
+def test_the_number_of_rows_is_bounded(live_address: str, open_page: Any, empty_db: Events) -> None:
+    page = open_page(live_address)
     live(page)
     empty_db.connection.execute("begin")
     empty_db.add(1300)

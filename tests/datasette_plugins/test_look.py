@@ -45,19 +45,19 @@ SAID: list[tuple[dict[str, Any], str]] = [
 ]
 
 
-def test_every_event_says_in_words_what_happened(address: str, open_page: Any, empty_db: Events) -> None:
+def test_every_event_says_in_words_what_happened(live_address: str, open_page: Any, empty_db: Events) -> None:
     for columns, _ in SAID:
         empty_db.add(**columns)
-    page = open_page(address)
+    page = open_page(live_address)
     shows(page, list(range(len(SAID), 0, -1)))
     texts: list[str] = page.eval_on_selector_all("#events li", "all => all.map(each => each.textContent)")
     for text, (_, words) in zip(reversed(texts), SAID, strict=True):
         assert words in " ".join(text.split())
 
 
-def test_a_row_tells_who_and_when_and_leads_to_its_row(address: str, open_page: Any, empty_db: Events) -> None:
+def test_a_row_tells_who_and_when_and_leads_to_its_row(live_address: str, open_page: Any, empty_db: Events) -> None:
     (seq,) = empty_db.add(timestamp="2026-03-12T14:32:07.123Z")
-    page = open_page(address)
+    page = open_page(live_address)
     link = page.locator("#events a")
     expect(link.locator("time")).to_have_text("12 Mar, 15:32")  # Berlin
     expect(link.locator(".project")).to_have_text("shop")
@@ -71,10 +71,10 @@ def test_a_row_tells_who_and_when_and_leads_to_its_row(address: str, open_page: 
     expect(page.locator("body")).to_contain_text("auth.ts")
 
 
-def test_a_session_keeps_its_colour(address: str, open_page: Any, empty_db: Events) -> None:
+def test_a_session_keeps_its_colour(live_address: str, open_page: Any, empty_db: Events) -> None:
     empty_db.add(2)
     empty_db.add(session_id="a91d4e07-5b3c-4f0e-8c66-2e7b9d40f3a2")
-    page = open_page(address)
+    page = open_page(live_address)
     shows(page, [3, 2, 1])
     other, *same = page.eval_on_selector_all(
         ".session", "all => all.map(each => getComputedStyle(each).backgroundColor)"
@@ -82,8 +82,8 @@ def test_a_session_keeps_its_colour(address: str, open_page: Any, empty_db: Even
     assert same[0] == same[1] != other
 
 
-def test_twelve_sessions_have_twelve_colours(address: str, open_page: Any, empty_db: Events) -> None:
-    page = open_page(address)
+def test_twelve_sessions_have_twelve_colours(live_address: str, open_page: Any, empty_db: Events) -> None:
+    page = open_page(live_address)
     for _ in range(2):
         for number in range(12):
             empty_db.add(session_id=f"{number:04d}9b52-7c1e-4b7a-9a52-0d6f3c1e8b11")
@@ -108,14 +108,14 @@ HOSTILE = [
 ]
 
 
-def test_hostile_names_are_only_ever_text(address: str, open_page: Any, empty_db: Events) -> None:
+def test_hostile_names_are_only_ever_text(live_address: str, open_page: Any, empty_db: Events) -> None:
     for name in HOSTILE:
         names = ["source", "type", "session_id", "project", "tool", "state", "agent_id", "model"]
         columns: dict[str, Any] = dict.fromkeys(names, name)
         empty_db.add(**columns, payload={"context": name})
         empty_db.add(**(columns | {"type": "tool", "timestamp": name}), payload={"context": name, "summary": name})
         empty_db.add(**(columns | {"type": "session"}), payload={"action": name, "how": name})
-    page = open_page(address)
+    page = open_page(live_address)
     live(page)
     eventually(lambda: sorted(seqs(page)) == list(range(1, 3 * len(HOSTILE) + 1)))
     assert page.title() == "VibeTea live"
@@ -130,10 +130,10 @@ def test_hostile_names_are_only_ever_text(address: str, open_page: Any, empty_db
 
 
 def test_the_list_is_one_stop_for_the_tab_key_and_is_walked_by_arrows(
-    address: str, open_page: Any, empty_db: Events
+    live_address: str, open_page: Any, empty_db: Events
 ) -> None:
     empty_db.add(30)
-    page = open_page(address)
+    page = open_page(live_address)
     shows(page, list(range(30, 0, -1)))
     assert page.locator('#events a[tabindex="0"]').count() == 1
 
@@ -155,10 +155,10 @@ def test_the_list_is_one_stop_for_the_tab_key_and_is_walked_by_arrows(
     assert page.locator('#events a[tabindex="0"]').count() == 1
 
 
-def test_a_screen_reader_hears_what_matters_and_no_flood(address: str, open_page: Any, empty_db: Events) -> None:
+def test_a_screen_reader_hears_what_matters_and_no_flood(live_address: str, open_page: Any, empty_db: Events) -> None:
     page = open_page("about:blank")
     page.clock.install()
-    page.goto(address)
+    page.goto(live_address)
     live(page)
     page.evaluate(
         """() => {
@@ -205,11 +205,13 @@ CONTRAST = """() => {
 @pytest.mark.parametrize("width", [1200, 390])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_text_stands_out_in_both_schemes(
-    address: str, open_page: Any, empty_db: Events, tmp_path: Path, scheme: str, width: int
+    live_address: str, open_page: Any, empty_db: Events, tmp_path: Path, scheme: str, width: int
 ) -> None:
     for number, (columns, _) in enumerate(SAID):
         empty_db.add(**({"session_id": f"{number:04x}-session", "source": f"machine{number % 2}"} | columns))
-    page = open_page(address, color_scheme=scheme, viewport={"width": width, "height": 844}, reduced_motion="reduce")
+    page = open_page(
+        live_address, color_scheme=scheme, viewport={"width": width, "height": 844}, reduced_motion="reduce"
+    )
     live(page)
     shows(page, list(range(len(SAID), 0, -1)))
     assert page.evaluate(CONTRAST) == []
@@ -219,26 +221,28 @@ def test_text_stands_out_in_both_schemes(
 
 
 @pytest.mark.parametrize("width", [320, 390, 720, 1024, 2560])
-def test_nothing_is_wider_than_the_window(address: str, open_page: Any, empty_db: Events, width: int) -> None:
+def test_nothing_is_wider_than_the_window(live_address: str, open_page: Any, empty_db: Events, width: int) -> None:
     empty_db.add(project="a-project-with-a-very-long-name-indeed-which-goes-on", source="workstation.of.somebody")
     empty_db.add(payload={"context": "a" * 64})
-    page = open_page(address, viewport={"width": width, "height": 700})
+    page = open_page(live_address, viewport={"width": width, "height": 700})
     live(page)
     shows(page, [2, 1])
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     expect(page.locator("#events .what").first).to_be_in_viewport()
 
 
-def test_forced_colours_keep_sessions_apart_from_the_ground(address: str, open_page: Any, empty_db: Events) -> None:
+def test_forced_colours_keep_sessions_apart_from_the_ground(
+    live_address: str, open_page: Any, empty_db: Events
+) -> None:
     empty_db.add(outcome="failed")
-    page = open_page(address, forced_colors="active")
+    page = open_page(live_address, forced_colors="active")
     shows(page, [1])
     border = page.locator(".session").evaluate("chip => getComputedStyle(chip).borderTopColor")
     assert border != page.locator(".session").evaluate("chip => getComputedStyle(chip).backgroundColor")
 
 
-def test_reduced_motion_is_respected(address: str, open_page: Any, empty_db: Events) -> None:
-    page = open_page(address, reduced_motion="reduce")
+def test_reduced_motion_is_respected(live_address: str, open_page: Any, empty_db: Events) -> None:
+    page = open_page(live_address, reduced_motion="reduce")
     live(page)
     empty_db.add()
     shows(page, [1])

@@ -78,7 +78,7 @@ def daemon_of(process: subprocess.Popen[bytes]) -> psutil.Process:
 def test_demo_moves_and_leaves_nothing(world: World, open_page: Callable[..., Page]) -> None:
     shutil.rmtree(world.state)
     with up(world, "--demo") as (address, _):
-        page = open_page(address)
+        page = open_page(f"{address}/live")
         newest = page.locator("#events > :first-child")
         first = newest.get_attribute("data-at")
         eventually(lambda: (newest.get_attribute("data-at") or "") > (first or ""))
@@ -90,7 +90,7 @@ def test_demo_moves_and_leaves_nothing(world: World, open_page: Callable[..., Pa
 def test_own_transcripts_are_shown_and_followed(world: World, open_page: Callable[..., Page]) -> None:
     shutil.copytree(RECORDED, world.projects, dirs_exist_ok=True)
     with up(world, "--all") as (address, _):
-        page = open_page(address)
+        page = open_page(f"{address}/live")
         page.get_by_text("auth.ts").first.wait_for()
         session = Session()
         world.write(session, session.prompt())
