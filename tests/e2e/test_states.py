@@ -2,13 +2,17 @@
 
 import json
 import os
+import re
 import signal
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
+from playwright.sync_api import Locator, expect
 from tests.claude_code.calls import bash, held, held_until
 from tests.claude_code.interactive import QUESTION
 from tests.claude_code.model import ModelServer, Turn, ending
@@ -16,6 +20,7 @@ from tests.claude_code.scenario import Scenario, run
 from tests.claude_code.stage import Stage
 from tests.claude_code.terminal import Terminal
 from tests.daemon.world import wait_until
+from tests.datasette_plugins.conftest import served
 from tests.e2e.ways import WATCHING, Ways
 
 DIALOG = "Do you want to proceed?"
@@ -79,23 +84,45 @@ def play(claude: Path, model: ModelServer) -> Iterator[Play]:
         ways.stop()
 
 
+Card = Callable[[Played, str], Locator]
+
+
+@pytest.fixture
+def card(open_page: Any, servers: ExitStack) -> Card:
+    """Opens the overview, and finds the card of a session on it."""
+
+    def opened(played: Played, session: str) -> Locator:
+        base, _ = servers.enter_context(served(played.ways.root / "both/vibetea.db"))
+        page = open_page(f"{base}/-/vibetea")
+        found: Locator = page.locator(f'.card[data-session="{played.stage.run.sessions[session]}"]')
+        return found
+
+    return opened
+
+
 HELD = Scenario("a held tool", lambda _: None, {"work": [Turn("CANARY", [held_until("work", "go")])]})
 
 
-def test_a_permission(play: Play) -> None:
+def test_a_permission(play: Play, card: Card) -> None:
     def person(played: Played) -> None:
         stage = played.stage
         with stage.terminal("main", "--permission-mode", "default") as screen:
+            shown = card(played, "main")
             stage.say(screen, "main", "work")
             screen.wait_for(DIALOG)
             played.expect("main", "needs_you permission")
+            expect(shown).to_contain_text("Needs permission · waiting")
+            expect(shown.page).to_have_title(re.compile(r"^\(1\) "))
             screen.press_until("Enter", lambda: DIALOG not in screen.text(), "the dialog's end")
             played.expect("main", "working tool")
+            expect(shown).to_contain_text("Working · Bash")
             assert not (stage.run.home / "go").exists(), "the tool still runs"
             played.go()
             stage.finish("main", "work")
             played.expect("main", *RESTS)
+            expect(shown).to_contain_text("Turn finished")
         played.expect("main", *ENDED)
+        expect(shown).to_have_attribute("data-state", "ended")
 
     play(person, HELD)
 
@@ -114,14 +141,17 @@ def test_a_question(play: Play) -> None:
     play(person, QUESTION)
 
 
-def test_escape(play: Play) -> None:
+def test_escape(play: Play, card: Card) -> None:
     def person(played: Played) -> None:
         stage = played.stage
         with stage.terminal("main") as screen:
+            shown = card(played, "main")
             stage.say(screen, "main", "work")
             played.expect("main", "working tool")
+            expect(shown).to_contain_text("Working")
             stage.interrupt(screen, "main")
             played.expect("main", "interrupted")
+            expect(shown).to_contain_text("Interrupted")
             stage.say(screen, "main", "talk")
             screen.wait_for("CANARY first words")
             played.expect("main", "working prompt")
@@ -132,15 +162,17 @@ def test_escape(play: Play) -> None:
     play(person, Scenario("Escape", lambda _: None, steps))
 
 
-def test_a_client_killed_and_its_session_resumed(play: Play) -> None:
+def test_a_client_killed_and_its_session_resumed(play: Play, card: Card) -> None:
     def person(played: Played) -> None:
         stage = played.stage
         with played.terminal("main") as screen:
             screen.wait_for("❯")
+            shown = card(played, "main")
             stage.say(screen, "main", "work")
             played.expect("main", "working tool")
             os.kill(played.pid(), signal.SIGKILL)
             played.expect("main", "dead killed")
+            expect(shown).to_contain_text("Died (process gone)")
         played.go()
         with played.terminal("main", "--resume", stage.run.sessions["main"]) as screen:
             screen.wait_for("❯")

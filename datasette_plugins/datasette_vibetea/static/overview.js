@@ -1,57 +1,41 @@
-// The overview: joins what is asked for, the board of cards, and what is said about them.
+// The overview: joins what is asked for, the parts of the other pages, and what is said when they cannot be shown.
 
-import { Board } from "./board.js";
 import { write } from "./elements.js";
 import { Filters } from "./filters.js";
+import { HeatmapPart } from "./heatmap_part.js";
 import { Refresher } from "./refresh.js";
-import { describe } from "./states.js";
-import { number } from "./when.js";
-import { text } from "./words.js";
+import { SessionsPart } from "./sessions_part.js";
 
 const PERIOD = 3000; // a permission that was granted is in no event
-const WIDE = matchMedia("(min-width: 44.01rem)");
-const COLUMNS = ["project", "source"];
 
-const [place, more, none, empty, outdated, refused, spoken] = ["board", "more", "none", "empty", "outdated", "refused", "spoken"].map((id) => document.getElementById(id));
 const main = document.getElementById("overview");
-const title = document.title;
-let ahead = 0; // milliseconds, the server's clock before ours
-let needing = null;
+const [refused, empty, calm] = ["refused", "empty", "calm"].map((id) => document.getElementById(id));
 
 const filters = new Filters(document.getElementById("filters"), () => {
-  needing = null;
+  sessions.forget();
+  lead();
   refresher.now();
 });
-const board = new Board(place, main.dataset.rows);
-const refresher = new Refresher(main, () => `${main.dataset.data}?${filters.query()}`, show, { period: PERIOD, hidden: true });
+const sessions = new SessionsPart(filters, main.dataset.rows);
+const heatmap = new HeatmapPart(filters, main.dataset.rows);
+const refresher = new Refresher(main, () => `${main.dataset.data}?${heatmap.question}`, show, { period: PERIOD, hidden: true });
 main.addEventListener("refused", ({ detail }) => {
-  only(null);
-  write(refused, `These sessions cannot be shown: ${detail}.`);
+  for (const part of [sessions, heatmap]) part.hide();
+  write(refused, `This cannot be shown: ${detail}.`);
 });
-place.querySelector("details").open = WIDE.matches;
-setInterval(() => board.tick(Date.now() + ahead), 1000);
+lead();
 
-function show({ sessions: data }) {
+function show(data) {
   write(refused, "");
-  ahead = Date.parse(data.now) - Date.now();
-  for (const name of COLUMNS) filters.offer(name, data[`${name}s`]);
-  const filtered = COLUMNS.some((name) => filters.get(name) !== null);
-  only(data.sessions.length ? place : data.outdated ? outdated : filtered ? none : empty);
-  place.classList.toggle("many-sources", data.sources.length > 1);
-  board.show(data.sessions, Date.now() + ahead);
-  more.hidden = data.live === data.sessions.length;
-  write(more.firstElementChild, `${number(data.sessions.length)} of ${number(data.live)} sessions. All of them`);
-  tell(data.sessions.filter(({ state }) => state === "needs_you"));
+  sessions.show(data.sessions);
+  // who has a past needs no lesson
+  calm.hidden = empty.hidden || data.seq === 0;
+  if (!calm.hidden) empty.hidden = true;
+  if (data.seq > 0) heatmap.show(data.heatmap);
+  else heatmap.hide();
 }
 
-function only(shown) {
-  for (const each of [place, none, empty, outdated]) each.hidden = each !== shown;
-}
-
-/** Say who waits in the title, and aloud who has just begun to. */
-function tell(sessions) {
-  document.title = `${sessions.length ? `(${sessions.length}) ` : ""}${title}`;
-  const fresh = needing && sessions.filter(({ session_id, reason }) => needing.get(session_id) !== reason);
-  if (fresh?.length) spoken.textContent = fresh.map((each) => `${text(each.project)}: ${describe(each).what}`).join(". ");
-  needing = new Map(sessions.map(({ session_id, reason }) => [session_id, reason]));
+/** The links to the other pages keep what was chosen. */
+function lead() {
+  for (const link of document.querySelectorAll("[data-with-filters]")) link.search = filters.query();
 }

@@ -1,0 +1,85 @@
+// The heatmap as a page or a part of one shows it: the grid, its legend, and what is said about it.
+
+import { QUARTER, fold, range } from "./days.js";
+import { write } from "./elements.js";
+import { Grid } from "./grid.js";
+import { LEVELS } from "./levels.js";
+import { DAY, events, hours, number } from "./when.js";
+
+const COLUMNS = ["project", "source"];
+
+export class HeatmapPart {
+  #filters;
+  #rows;
+  #grid;
+  #place = document.getElementById("heat");
+  #sum = document.getElementById("sum");
+  #legend = document.getElementById("legend");
+  #uncounted = [];
+
+  /** `rows` is the address of the table of events. */
+  constructor(filters, rows) {
+    const told = document.getElementById("told");
+    this.#filters = filters;
+    this.#rows = rows;
+    this.#grid = new Grid(document.getElementById("grid"), (what) => write(told, what), (first, last) => this.#address(first, last));
+  }
+
+  /** What to ask for: the range in UTC, and the chosen columns. */
+  get question() {
+    const [from, to] = range(this.#filters).map((at) => `${at.toISOString().slice(0, 16)}Z`);
+    return new URLSearchParams({ from, to, ...this.#asked() });
+  }
+
+  show(data) {
+    this.#place.hidden = false;
+    for (const name of COLUMNS) this.#filters.offer(name, data[`${name}s`]);
+    this.#uncounted = data.uncounted;
+    const days = fold(data.start, data.counts);
+    this.#key(this.#grid.show(days, Date.now()));
+    write(this.#sum, this.#summary(days));
+  }
+
+  hide() {
+    this.#place.hidden = true;
+  }
+
+  /** The table of the events from one quarter hour to another, newest first. */
+  #address(first, last) {
+    // the beginning of a time is less than all that begin with it
+    const [timestamp__gte, timestamp__lt] = [first, last].map((slot) => new Date(slot * QUARTER).toISOString().slice(0, 16));
+    const query = { timestamp__gte, timestamp__lt, type__notin: this.#uncounted.join(), _sort_desc: "timestamp", ...this.#asked("__exact") };
+    return `${this.#rows}?${new URLSearchParams(query)}`;
+  }
+
+  #asked(suffix = "") {
+    return Object.fromEntries(COLUMNS.map((name) => [name + suffix, this.#filters.get(name)]).filter(([, value]) => value));
+  }
+
+  #summary(days) {
+    const all = days.reduce((n, day) => n + day.n, 0);
+    const time = days.length === 1 ? DAY.format(days[0].at) : `${days.length} days`;
+    if (!all) return `No events in ${time}${Object.keys(this.#asked()).length ? " of this choice" : ""}.`;
+    let busiest = { n: 0 };
+    for (const day of days) day.hours.forEach((hour, at) => {
+      if (hour?.n >= busiest.n) busiest = { n: hour.n, day, at };
+    });
+    return `${events(all)} in ${time}. The busiest hour: ${DAY.format(busiest.day.at)}, ${hours(busiest.at)}, with ${number(busiest.n)}.`;
+  }
+
+  /** What the colours mean, in numbers. */
+  #key(ends) {
+    const steps = ends.map((most, index) => [(ends[index - 1] ?? 0) + 1, most, index + 1 + LEVELS - ends.length]);
+    const parts = [[0, 0, 0], ...steps].map(([least, most, level]) => {
+      const part = document.createElement("span");
+      const colour = document.createElement("i");
+      colour.dataset.level = level;
+      part.append(colour, least === most ? number(most) : `${number(least)}–${number(most)}`);
+      return part;
+    });
+    const text = parts.map((part) => part.textContent).join();
+    if (this.#legend.dataset.text === text) return;
+    this.#legend.dataset.text = text;
+    this.#legend.replaceChildren("Events an hour:", ...parts.flatMap((part) => [" ", part]));
+  }
+}
