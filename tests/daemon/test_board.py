@@ -158,7 +158,7 @@ BY_EVENTS: dict[str, tuple[Told, Shown]] = {
     "a tool was cut": ([(3, "prompt"), (2, "begins Bash"), (1, "cut Bash")], ("interrupted", "interrupted", 1, None)),
     "a question": ([(2, "prompt"), (1, "asks")], ("needs_you", "question", 1, None)),
     "an answer": ([(3, "prompt"), (2, "asks"), (1, "answered")], ("working", "tool", 3, None)),
-    "a permission": ([(3, "prompt"), (2, "begins Bash"), (1, "permission")], ("needs_you", "permission", 1, None)),
+    "a permission": ([(3, "prompt"), (2, "begins Bash"), (1, "permission")], ("needs_you", "permission", 1, "Bash")),
     "a permission and its reminder": (
         [(3, "prompt"), (2, "permission"), (1, "permission")],
         ("needs_you", "permission", 2, None),
@@ -233,7 +233,7 @@ def test_events_alone(empty_board: Board, name: str) -> None:
 
 ASKED = [(4, "prompt"), (3, "begins Bash"), (3, "permission")]
 BY_CLIENT: dict[str, tuple[Told, Says, Shown]] = {
-    "a permission was granted": (ASKED, busy(2), ("working", "tool", 4, None)),
+    "a permission was granted": (ASKED, busy(2), ("working", "tool", 4, "Bash")),
     "a question was answered": ([(4, "prompt"), (3, "asks")], busy(2), ("working", "tool", 4, None)),
     "a subagent's permission was granted": (
         [(4, "prompt"), (3, "permission of a1")],
@@ -243,10 +243,10 @@ BY_CLIENT: dict[str, tuple[Told, Says, Shown]] = {
     "a prompt nobody told yet": ([(4, "done")], busy(2), ("working", "prompt", 2, None)),
     "the first prompt nobody told yet": ([(4, "starts")], busy(2), ("working", "prompt", 2, None)),
     "work after an interruption": ([(4, "interrupted")], busy(2), ("working", "prompt", 2, None)),
-    "it was busy before the permission": (ASKED, busy(4), ("needs_you", "permission", 3, None)),
+    "it was busy before the permission": (ASKED, busy(4), ("needs_you", "permission", 3, "Bash")),
     "it was busy before the turn was done": ([(3, "done")], busy(4), ("needs_you", "turn_finished", 3, None)),
     "busy, as the events say": ([(4, "prompt"), (3, "begins Bash")], busy(2), ("working", "tool", 4, "Bash")),
-    "a dialog": ([(4, "prompt"), (3, "begins Bash")], waits(2, "permission"), ("needs_you", "permission", 2, None)),
+    "a dialog": ([(4, "prompt"), (3, "begins Bash")], waits(2, "permission"), ("needs_you", "permission", 2, "Bash")),
     "a dialog that events overtook": ([(4, "did Bash")], waits(5, "question"), ("needs_you", "question", 5, None)),
     "an Esc nobody told": ([(4, "prompt"), (3, "begins Bash")], idle(2), ("needs_you", "turn_finished", 2, None)),
     "a dialog was dismissed": (ASKED, idle(2), ("needs_you", "turn_finished", 2, None)),

@@ -111,7 +111,7 @@ def test_a_permission(play: Play, card: Card) -> None:
             stage.say(screen, "main", "work")
             screen.wait_for(DIALOG)
             played.expect("main", "needs_you permission")
-            expect(shown).to_contain_text("Needs permission · waiting")
+            expect(shown).to_contain_text("Needs permission · Bash · waiting")
             expect(shown.page).to_have_title(re.compile(r"^\(1\) "))
             screen.press_until("Enter", lambda: DIALOG not in screen.text(), "the dialog's end")
             played.expect("main", "working tool")

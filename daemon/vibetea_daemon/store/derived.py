@@ -135,7 +135,16 @@ AGENTS: Final = """
                     and timestamp between coalesce(before.timestamp, '') and dated.at
                     and (timestamp, seq) > (coalesce(before.timestamp, ''), coalesce(before.seq, 0)))
         end,
-        at, dated.tool, prompt, first, last_at, dated.events
+        at,
+        case dated.reason
+            when 'permission' then ( -- for the tool that was told last, unless it has ended
+                select tool from states as asked
+                where session_id = dated.session_id and agent_id = dated.agent_id
+                    and timestamp <= dated.at and reason = 'tool'
+                order by timestamp desc, seq desc limit 1)
+            else dated.tool
+        end,
+        prompt, first, last_at, dated.events
     from dated left join events as before on before.seq = other
     where true
     on conflict do update set
@@ -156,7 +165,7 @@ BOARD: Final = """
             coalesce(asking.reason, main.reason, 'started') as reason,
             coalesce(asking.since, main.since, sessions.first_at) as since,
             coalesce(asking.at, main.at, '') as at, main.prompted_at,
-            iif(asking.at is null, main.tool, null) as tool
+            iif(asking.at is null, main.tool, asking.tool) as tool
         from sessions
         left join agents as main on main.session_id = sessions.session_id and main.agent_id = ''
         left join agents as asking on asking.session_id = sessions.session_id and asking.agent_id = (
@@ -203,7 +212,7 @@ BOARD: Final = """
                 when says = 'works' and reason in ('permission', 'question') then coalesce(prompted_at, status_at)
                 else status_at
             end as since,
-            iif(says = 'nothing', tool, null) as tool
+            iif(says in ('nothing', 'works') or says = 'waits' and waiting_for = 'permission', tool, null) as tool
         from heard
     ), timed as ( -- five minutes without a sign of life are quiet, whatever was said before; a dialog stays open
         select fused.*, stirred_at < minutes_ago

@@ -11,7 +11,7 @@ from sqlite_utils import Database, Migrations
 from vibetea_daemon.store import derived
 
 APPLICATION_ID: Final = 0x76627465  # "vbte", so that another program's file is not taken for ours
-VERSION: Final = 3
+VERSION: Final = 4
 """One more for every migration and every change of a view; a file with a higher one was written by a newer VibeTea."""
 PATIENCE: Final = 5.0
 """Seconds to wait for another process that is just making or migrating the same database."""
