@@ -5,12 +5,12 @@ ARGS ?=
 LOCK := uv pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --no-emit-find-links \
 	--python-version 3.11
 
-.PHONY: help setup up test lint format bench soak tools lock
+.PHONY: help setup up test lint format bench soak tools pictures lock
 
 help:
 	@echo "make up [ARGS=--demo]   your Claude Code sessions in the browser (or invented ones)"
 	@echo "make test               everything: lint, types, tests, with the real client and a real browser"
-	@echo "make lint · make bench · make soak · make setup · make lock"
+	@echo "make lint · make bench · make soak · make pictures · make setup · make lock"
 
 setup: .venv/complete
 
@@ -51,6 +51,10 @@ bench: setup
 
 soak: setup tools
 	$(BIN)/python -m pytest -m soak $(ARGS)
+
+# after a change of a page: its pictures in README and docs
+pictures: setup tools
+	$(BIN)/python docs/pictures.py
 
 # after a change of the dependencies in pyproject.toml; needs uv
 lock:

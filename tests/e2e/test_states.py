@@ -217,11 +217,16 @@ def test_cleared_and_compacted(play: Play) -> None:
     play(person, Scenario("cleared", lambda _: None, {"before": [Turn("CANARY", [bash("early", "echo CANARY")])]}))
 
 
-def test_without_a_terminal(play: Play) -> None:
+def test_without_a_terminal_and_over_a_sleep(play: Play) -> None:
     def person(played: Played) -> None:
         process = played.stage.start("main", "work")
         played.expect("main", "working tool")
+        everything = [process.pid, *(daemon.popen.pid for daemon in played.ways.processes.values())]
+        for pid in everything:
+            os.kill(pid, signal.SIGSTOP)
         played.go()
+        for pid in everything:
+            os.kill(pid, signal.SIGCONT)
         process.communicate(timeout=60)
         played.expect("main", *ENDED)
 
