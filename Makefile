@@ -46,8 +46,8 @@ format: setup
 tools: setup
 	@PYTHON=$(BIN)/python tests/tools/ensure.sh
 
-bench: setup
-	@for part in hook import_ cli idle stream relay drain; do $(BIN)/python bench/$$part.py || exit 1; done
+bench: setup tools
+	@for part in hook import_ cli idle stream states relay drain; do $(BIN)/python bench/$$part.py || exit 1; done
 
 soak: setup tools
 	$(BIN)/python -m pytest -m soak $(ARGS)
