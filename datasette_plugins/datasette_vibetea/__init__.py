@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from datasette import Forbidden
 from pluggy import HookimplMarker
 
-from datasette_vibetea import access, answers, database, guard, heatmap, overview, pages, sessions, stream
+from datasette_vibetea import access, answers, database, guard, heatmap, live, overview, pages, sessions, stream
 from datasette_vibetea.database import protect
 
 if TYPE_CHECKING:
@@ -29,6 +29,8 @@ def register_routes(datasette: Any) -> list[tuple[str, Callable[..., Any]]]:
         (rf"{pages.PATH}/overview\.json$", answers.view(overview.Overview(hours).read)),
         (rf"{pages.PATH}/heatmap\.json$", answers.view(hours.read)),
         (rf"{pages.PATH}/sessions\.json$", answers.view(sessions.read)),
+        (rf"{pages.PATH}/live\.json$", answers.view(live.read)),
+        (rf"{pages.PATH}/older\.json$", answers.view(live.older, live.Older.parse)),
         (rf"{stream.PATH}$", stream.view(datasette)),
     ]
 

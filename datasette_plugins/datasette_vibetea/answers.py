@@ -25,8 +25,10 @@ STEPS: Final = 10_000
 HEADERS: Final = {"cache-control": "no-store"}
 
 
-def view(read: Callable[[sqlite3.Connection, Filters], dict[str, Any]]) -> Callable[..., Awaitable[Response]]:
-    """A view that answers with what `read` finds, and with `seq`, the newest event's then.
+def view(
+    read: Callable[[sqlite3.Connection, Any], dict[str, Any]], parse: Callable[[Any], Any] = Filters.parse
+) -> Callable[..., Awaitable[Response]]:
+    """A view that answers with what `read` finds for what `parse` makes of the address, and with the newest `seq`.
 
     400 for a filter that means nothing, 403 for a page of another origin or one who may not see the events, 404
     without a database, 503 if it cannot be read now.
@@ -42,26 +44,23 @@ def view(read: Callable[[sqlite3.Connection, Filters], dict[str, Any]]) -> Calla
             return _json({"state": absent.state}, 404)
         await access.require_events(datasette, request.actor, attached.name)
         try:
-            filters = Filters.parse(request.args)
+            question = parse(request.args)
         except BadFilter as bad:
             return _json({"error": str(bad)}, 400)
         try:
-            return _json(await asyncio.to_thread(_found, attached.path, read, filters))
+            return _json(await asyncio.to_thread(_found, attached.path, read, question))
         except (sqlite3.Error, OSError):
             return _json({"error": "the events cannot be read now"}, 503)
 
     return answered
 
 
-def _found(
-    path: Path, read: Callable[[sqlite3.Connection, Filters], dict[str, Any]], filters: Filters
-) -> dict[str, Any]:
+def _found(path: Path, read: Callable[[sqlite3.Connection, Any], dict[str, Any]], question: Any) -> dict[str, Any]:
     with closing(database.connect(path)) as connection:
         deadline = time.monotonic() + SECONDS
         connection.set_progress_handler(lambda: time.monotonic() > deadline, STEPS)
         connection.execute("begin")  # one state of the database for all that is asked
-        (seq,) = connection.execute(f"select coalesce(max(seq), 0) from {database.TABLE}").fetchone()
-        return {"seq": seq, **read(connection, filters)}
+        return {"seq": database.newest(connection), **read(connection, question)}
 
 
 def _json(value: dict[str, Any], status: int = 200) -> Response:

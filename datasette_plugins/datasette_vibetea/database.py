@@ -13,7 +13,14 @@ import sqlite3
 import threading
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal, Self
+from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeVar
+
+from datasette_vibetea import filters
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Found = TypeVar("Found")
 
 CONFIG: Final = "datasette-vibetea"
 TABLE: Final = "events"
@@ -34,12 +41,12 @@ COLUMNS: Final = (
     "duration_ms",
     "payload",
 )
+NAMES: Final = (*filters.COLUMNS, filters.SESSION)
 PAGE_ROWS: Final = 500
 MAX_VALUE_BYTES: Final = 1_000_000
 
 _PAGE: Final = f"select {', '.join(COLUMNS)} from {TABLE} where seq > ? order by seq limit {PAGE_ROWS}"
 _NEWEST: Final = f"select coalesce(max(seq), 0) from {TABLE}"
-_LATEST: Final = f"select {', '.join(COLUMNS)} from {TABLE} where seq <= ? order by timestamp desc, seq desc limit ?"
 _OTHERS: Final = r"select 1 from sqlite_master where name not like '\_%' escape '\'"
 
 
@@ -65,10 +72,11 @@ class Attached:
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One event as bytes of the stream, ready for every reader."""
+    """One event as bytes of the stream, ready for every reader, and what readers choose by."""
 
     seq: int
     data: bytes
+    names: dict[str, Any]
 
 
 def config(datasette: Any) -> dict[str, Any]:
@@ -120,35 +128,39 @@ class Reader:
 
     def page(self, after: int) -> list[Frame]:
         """Up to PAGE_ROWS events whose seq is above `after`, in order."""
-        return [_frame(row) for row in self._rows(_PAGE, after)]
+        rows = self.ask(lambda connection: connection.execute(_PAGE, (after,)).fetchall())
+        return [frame(event(row)) for row in rows]
 
     def newest(self) -> int:
         """The highest seq, 0 in an empty table."""
-        return int(self._rows(_NEWEST)[0][0])
+        return self.ask(newest)
 
-    def latest(self, count: int, newest: int) -> list[Frame]:
-        """The latest `count` events by their own time, which is not the order in which old ones are imported.
-
-        Oldest first; the place of each in the stream is `newest`, after which the reader goes on.
-        """
-        return [_frame(row, newest) for row in reversed(self._rows(_LATEST, newest, count))]
+    def ask(self, question: Callable[[sqlite3.Connection], Found]) -> Found:
+        """What the question finds, in one state of the database."""
+        with self._lock:
+            if _identity(self._path) != self._identity:
+                raise Replaced
+            self._connection.execute("begin")
+            try:
+                return question(self._connection)
+            finally:
+                self._connection.execute("rollback")
 
     def close(self) -> None:
         """Give the file back, after whatever another thread still reads."""
         with self._lock:
             self._connection.close()
 
-    def _rows(self, sql: str, *parameters: int) -> list[tuple[Any, ...]]:
-        with self._lock:
-            if _identity(self._path) != self._identity:
-                raise Replaced
-            return self._connection.execute(sql, parameters).fetchall()
-
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def newest(connection: sqlite3.Connection) -> int:
+    """The highest seq, 0 in an empty table."""
+    return int(connection.execute(_NEWEST).fetchone()[0])
 
 
 def connect(path: Path) -> sqlite3.Connection:
@@ -181,12 +193,19 @@ def _is_events(connection: sqlite3.Connection) -> bool:
     return any(row[1] == "seq" for row in connection.execute(f"pragma table_info({TABLE})"))
 
 
-def _frame(row: tuple[Any, ...], place: int | None = None) -> Frame:
-    event = dict(zip(COLUMNS, row, strict=True))
-    event["payload"] = _payload(event["payload"])
+def event(row: tuple[Any, ...]) -> dict[str, Any]:
+    """A row of COLUMNS by their names, its payload parsed."""
+    named = dict(zip(COLUMNS, row, strict=True))
+    named["payload"] = _payload(named["payload"])
+    return named
+
+
+def frame(event: dict[str, Any], place: int | None = None) -> Frame:
+    """An event's frame; its place in the stream is its seq, or else `place`."""
     # ASCII with escapes: no byte of a value can end a line of the stream
-    seq = place or event["seq"]
-    return Frame(seq, f"id: {seq}\ndata: {json.dumps(event, separators=(',', ':'))}\n\n".encode())
+    seq = event["seq"] if place is None else place
+    data = f"id: {seq}\ndata: {json.dumps(event, separators=(',', ':'))}\n\n".encode()
+    return Frame(seq, data, {name: event[name] for name in NAMES})
 
 
 def _payload(text: str) -> Any:

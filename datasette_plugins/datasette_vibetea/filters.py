@@ -5,11 +5,15 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from datasette_vibetea.slots import SLOT_SECONDS
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 COLUMNS: Final = ("source", "project", "type", "tool")
+SESSION: Final = "session_id"
 DAYS: Final = 7
 MOST_DAYS: Final = 400
 MOST_CHARACTERS: Final = 300
@@ -22,32 +26,44 @@ class BadFilter(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """Filters on columns, and a range of time.
+    """Filters on columns, a range of time, and a session.
 
     Args:
         columns: (column, value) pairs, which all must match; "" stands for events without one.
         first: the first quarter hour, counted from the epoch.
         last: the one after the last.
+        session: the id of one session; `activity` knows of none.
     """
 
     columns: tuple[tuple[str, str], ...]
     first: int
     last: int
+    session: str | None = None
 
     @classmethod
     def parse(cls, arguments: Any, now: datetime | None = None) -> Self:
-        """Those of an address: `source`, `project`, `type`, `tool`; `days` until now, or `from` and `to` in UTC.
+        """Those of an address: `source`, `project`, `type`, `tool`, `session`; `days` until now, or `from` and `to`.
 
-        Raises BadFilter.
+        Times are in UTC. Raises BadFilter.
         """
         columns = tuple((name, _text(name, arguments[name])) for name in COLUMNS if name in arguments)
         first, last = _range(arguments, now or datetime.now(UTC))
-        return cls(columns, first, last)
+        session = _text("session", arguments["session"]) if "session" in arguments else None
+        return cls(columns, first, last, session)
 
     def where(self) -> tuple[str, list[Any]]:
         """A condition on `activity`, and its parameters."""
         parts = ["slot >= ?", "slot < ?", *(f"{name} = ?" for name, _ in self.columns)]
         return " and ".join(parts), [self.first, self.last, *(value for _, value in self.columns)]
+
+    @property
+    def names(self) -> tuple[tuple[str, str], ...]:
+        """What is asked of an event besides its time: (column of `events`, value) pairs."""
+        return self.columns if self.session is None else (*self.columns, (SESSION, self.session))
+
+    def match(self, event: Mapping[str, Any]) -> bool:
+        """Whether an event with these columns is one of those asked for, whenever it was."""
+        return all((event[name] or "") == value for name, value in self.names)
 
     def without(self, *names: str) -> Filters:
         """The same, but for these columns, which a table does not have."""

@@ -1,6 +1,7 @@
 """The live stream: Server-Sent Events, one per row of `events`, with the row's seq as the event's id.
 
-Beside the rows it sends `live` once the past has been told, `reset` when the reader's place is gone, and `state` with
+Beside the rows it sends `live` once the past has been told, `beat` when it has been silent for a while, both with the
+place to go on after as their id; `reset` when the reader's place is gone; and `state` with
 `{"state": "missing" | "ambiguous"}` when there is no database to read, or with `{"state": "no_daemon"}` as long as
 nobody writes to it, which another `live` ends.
 """
@@ -11,12 +12,14 @@ import asyncio
 import re
 import sqlite3
 from contextlib import aclosing
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from datasette import Response
 
-from datasette_vibetea import access, database, guard
-from datasette_vibetea.hub import LIVE, RESET, Batch, Client, Hub
+from datasette_vibetea import access, database, guard, rows
+from datasette_vibetea.filters import BadFilter, Filters
+from datasette_vibetea.hub import RESET, Batch, Client, Hub
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -26,7 +29,6 @@ PATH: Final = "/-/vibetea/stream"
 FIRST_EVENTS: Final = 200
 HEARTBEAT_SECONDS: Final = 15.0
 RETRY: Final = b"retry: 1000\n\n"
-HEARTBEAT: Final = b":\n\n"
 _SEQ: Final = re.compile(r"[0-9]{1,18}", re.ASCII)
 _START: Final = {
     "type": "http.response.start",
@@ -43,7 +45,7 @@ def view(datasette: Any) -> Callable[..., Awaitable[Response | None]]:
     """The view of one Datasette application, with a hub for each database file it comes to read.
 
     The header Last-Event-ID, or else `?since=`, names the seq to resume after; without either the latest
-    FIRST_EVENTS events by their own time come first.
+    FIRST_EVENTS events by their own time come first. Of all these only those come that match the filters.
     """
     hubs: dict[Path, Hub] = {}
 
@@ -56,6 +58,10 @@ def view(datasette: Any) -> Callable[..., Awaitable[Response | None]]:
         if resume and not _SEQ.fullmatch(resume):
             return Response.text("since is a whole number.\n", status=400)
         try:
+            filters = Filters.parse(request.args)
+        except BadFilter as bad:
+            return Response.text(f"{bad}.\n", status=400)
+        try:
             attached = await database.find(datasette)
         except database.NoDatabase as absent:
             await access.require_instance(datasette, request.actor)
@@ -63,7 +69,7 @@ def view(datasette: Any) -> Callable[..., Awaitable[Response | None]]:
         else:
             await access.require_events(datasette, request.actor, attached.name)
             hub = hubs.setdefault(attached.path, Hub(attached.path))
-            chunks = _chunks(hub, attached.path, int(resume) if resume else None)
+            chunks = _chunks(hub, attached.path, filters, int(resume) if resume else None)
         await _send(chunks, send, receive)
         return None
 
@@ -95,17 +101,18 @@ async def _disconnected(receive: guard.Receive) -> None:
         pass
 
 
-async def _chunks(hub: Hub, path: Path, since: int | None) -> AsyncGenerator[bytes]:
+async def _chunks(hub: Hub, path: Path, filters: Filters, since: int | None) -> AsyncGenerator[bytes]:
     """Join the hub first, tell the past second, then what the hub brings and was not told: no gap, no double."""
     yield RETRY
     seq = since or 0
     try:
-        async with hub.join() as client, aclosing(_past(client, path, since)) as past:
-            async for batch in past:
-                seq = batch[-1].seq
-                yield b"".join(frame.data for frame in batch)
-            yield LIVE
-            async with aclosing(_live(client, seq)) as live:
+        async with hub.join() as client, aclosing(_past(client, path, filters, since)) as past:
+            async for place, batch in past:
+                seq = place
+                if batch:
+                    yield b"".join(frame.data for frame in batch)
+            yield _place(seq, b"live")
+            async with aclosing(_live(client, filters, seq)) as live:
                 async for chunk in live:
                     yield chunk
     except database.Replaced:
@@ -114,45 +121,62 @@ async def _chunks(hub: Hub, path: Path, since: int | None) -> AsyncGenerator[byt
         yield _state("missing")
 
 
-async def _past(client: Client, path: Path, since: int | None) -> AsyncGenerator[Batch]:
-    """What is committed already, on a connection of its own: a long past holds nobody else up."""
+async def _past(client: Client, path: Path, filters: Filters, since: int | None) -> AsyncGenerator[tuple[int, Batch]]:
+    """Places with what is committed up to there, on a connection of its own: a long past holds nobody else up."""
     with await asyncio.to_thread(database.Reader, path) as reader:
-        newest = await asyncio.to_thread(reader.newest)
         if since is None:
+            newest, first = await asyncio.to_thread(reader.ask, partial(_first, filters=filters))
             seq = newest
-            if latest := await asyncio.to_thread(reader.latest, FIRST_EVENTS, newest):
-                yield latest
-        elif since > newest:
-            raise database.Replaced
+            yield seq, first
         else:
-            seq = since
+            newest, seq = await asyncio.to_thread(reader.newest), since
+            if since > newest:
+                raise database.Replaced
         more = True
         while more and not client.ended:
-            batch = await asyncio.to_thread(reader.page, seq)
-            more = len(batch) == database.PAGE_ROWS
-            if batch:
-                seq = batch[-1].seq
-                yield batch
+            events = await asyncio.to_thread(reader.ask, partial(rows.after, filters=filters, seq=seq))
+            more = len(events) == database.PAGE_ROWS
+            seq = events[-1]["seq"] if events else seq
+            # whatever matches up to the newest of then is told
+            yield seq if more else max(seq, newest), [database.frame(event) for event in events]
 
 
-async def _live(client: Client, seq: int) -> AsyncGenerator[bytes]:
+def _first(connection: sqlite3.Connection, filters: Filters) -> tuple[int, Batch]:
+    """The newest seq, and the latest matching events by their own time, which is not that of imports, oldest first.
+
+    The place of each in the stream is that seq, after which the reader goes on.
+    """
+    newest = database.newest(connection)
+    latest = rows.latest(connection, filters, FIRST_EVENTS)
+    return newest, [database.frame(event, newest) for event in reversed(latest)]
+
+
+async def _live(client: Client, filters: Filters, seq: int) -> AsyncGenerator[bytes]:
+    clock = asyncio.get_running_loop().time
+    due = clock() + HEARTBEAT_SECONDS
     while True:
+        ended = False
         try:
-            async with asyncio.timeout(HEARTBEAT_SECONDS):
+            async with asyncio.timeout_at(due):
                 item = await client.next()
         except TimeoutError:
-            yield HEARTBEAT
-            continue
-        if isinstance(item, bytes):
-            last = client.ended
-            yield item
-            if last:
-                return
-            continue
-        fresh = [frame.data for frame in item if frame.seq > seq]
-        if fresh:
-            seq = item[-1].seq
-            yield b"".join(fresh)
+            chunk = _place(seq, b"beat")
+        else:
+            ended = client.ended
+            if isinstance(item, bytes):
+                chunk = item
+            else:
+                chunk = b"".join(frame.data for frame in item if frame.seq > seq and filters.match(frame.names))
+                seq = max(seq, item[-1].seq)
+        if chunk:
+            yield chunk
+            due = clock() + HEARTBEAT_SECONDS
+        if ended:
+            return
+
+
+def _place(seq: int, name: bytes) -> bytes:
+    return b"id: %d\nevent: %b\ndata: {}\n\n" % (seq, name)
 
 
 async def _absent(state: str) -> AsyncGenerator[bytes]:

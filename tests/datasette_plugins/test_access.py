@@ -18,7 +18,7 @@ LEVELS: dict[str, dict[str, Any]] = {
     "table": {"databases": {"vibetea": {"tables": {"events": ROOT}}}},
 }
 PAGES = ["/-/vibetea", *(f"/-/vibetea/{name}" for name in ("sessions", "live", "heatmap", "stream"))]
-DATA = [f"/-/vibetea/{name}.json" for name in ("overview", "sessions", "heatmap")]
+DATA = [f"/-/vibetea/{name}.json" for name in ("overview", "sessions", "live", "older", "heatmap")]
 PATHS = PAGES + DATA
 
 

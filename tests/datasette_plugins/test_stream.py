@@ -10,6 +10,7 @@ import pytest
 from datasette.app import Datasette
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.datasette_plugins.activity import committed, happened
 from tests.datasette_plugins.conftest import READ, Events
 from tests.datasette_plugins.sse import DEADLINE, Message, opened
 
@@ -176,8 +177,7 @@ async def test_a_silent_stream_still_beats(datasette: Datasette, monkeypatch: py
     monkeypatch.setattr(stream, "HEARTBEAT_SECONDS", 0.01)
     async with opened(datasette.app()) as answer:
         await answer.until("live")
-        chunk = await asyncio.wait_for(answer.chunks.get(), DEADLINE)
-        assert chunk == b":\n\n"
+        assert await answer.message() == Message(id="10", event="beat", data={})
 
 
 async def test_begins_with_how_soon_to_come_back(datasette: Datasette) -> None:
@@ -329,3 +329,75 @@ async def test_the_first_ones_are_the_latest_by_their_own_time(empty_db: Events)
         assert first[-1].data["seq"] == today
         assert {message.data["seq"] for message in first[:-1]} == set(old[1:])
         assert {message.id for message in first} == {str(old[-1])}
+
+
+OTHER = {"project": "api", "session_id": "a91d4e07", "source": "workstation", "type": "agent", "tool": None}
+
+
+@pytest.mark.parametrize(
+    ("query", "theirs"),
+    [
+        ("project=shop", [True, False]),
+        ("source=workstation", [False, True]),
+        ("type=agent", [False, True]),
+        ("tool=Read", [True, False]),
+        ("tool=", [False, True]),
+        ("session=a91d4e07", [False, True]),
+        ("session=a91d4e07&project=api&type=agent", [False, True]),
+        ("session=a91d4e07&project=shop", [False, False]),
+        ("type=", [False, False]),
+        ("project=sho", [False, False]),
+    ],
+)
+async def test_a_reader_gets_what_it_asks_for_of_the_latest_the_missed_and_the_new(
+    empty_db: Events, query: str, theirs: list[bool]
+) -> None:
+    def write() -> list[int]:
+        with committed(empty_db):
+            return [
+                seq
+                for _ in range(3)
+                for wanted, columns in zip(theirs, ({}, OTHER), strict=True)
+                for seq in empty_db.add(**columns)
+                if wanted
+            ]
+
+    app = Datasette([str(empty_db.path)]).app()
+    expected = write()
+    empty_db.add(source="nobody", project="nothing", type="none", tool="no", session_id="none")
+    async with opened(app, query) as answer:
+        latest = [message.data["seq"] for message in await answer.until("live")]
+        expected += write()
+        assert latest + await answer.seqs(len(expected) - len(latest)) == expected
+    place = expected[0] if expected else 0
+    async with opened(app, query, headers={"last-event-id": str(place)}) as answer:
+        assert [message.data["seq"] for message in await answer.until("live")] == expected[1:]
+
+
+async def test_the_latest_that_match_are_found_among_many_that_do_not(empty_db: Events) -> None:
+    happened(empty_db, "2026-01-02T03:04:05.000Z", 150, tool="Bash")
+    happened(empty_db, "2026-02-03T04:05:06.000Z", 70, tool="Bash")
+    for day in range(1, 28):
+        happened(empty_db, f"2026-03-{day:02d}T12:00:00.000Z", 20)
+    async with opened(Datasette([str(empty_db.path)]).app(), "tool=Bash") as answer:
+        assert [message.data["seq"] for message in await answer.until("live")] == list(range(21, 221))
+
+
+async def test_live_and_beat_name_the_place_to_go_on_after_though_nothing_matched(
+    empty_db: Events, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stream, "HEARTBEAT_SECONDS", 0.05)
+    empty_db.add(7)
+    async with opened(Datasette([str(empty_db.path)]).app(), "project=other") as answer:
+        assert await answer.message() == Message(id="7", event="live", data={})
+        empty_db.add(2)
+        beats = [await answer.message()]
+        while beats[-1] == Message(id="7", event="beat", data={}):
+            beats.append(await answer.message())
+        assert beats[-1] == Message(id="9", event="beat", data={})
+
+
+async def test_refuses_a_filter_that_means_nothing(datasette: Datasette) -> None:
+    async with opened(datasette.app(), f"session={'x' * 301}") as answer:
+        assert answer.status == 400
+        assert (await answer.chunks.get()).decode() == "session is longer than 300 characters.\n"
