@@ -34,15 +34,16 @@ export class Filters {
     this.#go(query);
   }
 
-  /** Offer these values, and the one that is asked for; "" stands for all. */
-  offer(name, values) {
+  /** Offer these values, and the one that is asked for; "" stands for all. `label` says what to call one. */
+  offer(name, values, label = (value) => value) {
     const select = this.#form.elements[name];
     const asked = this.get(name);
     const all = new Set(values);
     if (asked) all.add(asked);
-    if (select.dataset.values === JSON.stringify([...all])) return;
-    select.dataset.values = JSON.stringify([...all]);
-    select.replaceChildren(new Option(select.dataset.all, ""), ...[...all].map((value) => new Option(value, value)));
+    const options = [...all].map((value) => [value, label(value)]);
+    if (select.dataset.values === JSON.stringify(options)) return;
+    select.dataset.values = JSON.stringify(options);
+    select.replaceChildren(new Option(select.dataset.all, ""), ...options.map(([value, words]) => new Option(words, value)));
     select.value = asked ?? "";
   }
 

@@ -17,15 +17,14 @@ export function chip(id) {
   return made;
 }
 
-/** A colour of its own for each session shown, the same as long as it is; more sessions than colours share them. */
+/** A colour of its own for each session shown, the same as long as colours last; more sessions than that share them. */
 function hue(id) {
   if (!hues.has(id)) hues.set(id, free(id));
   return FIRST_HUE + hues.get(id) * HUE_STEP;
 }
 
 function free(id) {
-  const shown = new Set(Array.from(document.querySelectorAll(".session[title]"), (chip) => chip.title));
-  for (const other of hues.keys()) if (!shown.has(name(other))) hues.delete(other);
+  if (new Set(hues.values()).size === HUES) forget();
   const taken = new Set(hues.values());
   const wish = hash(id) % HUES; // so that most keep theirs from page to page
   for (let step = 0; step < HUES; step += 1) {
@@ -33,6 +32,12 @@ function free(id) {
     if (!taken.has(found)) return found;
   }
   return wish;
+}
+
+/** Those that are not shown give theirs back. */
+function forget() {
+  const shown = new Set(Array.from(document.querySelectorAll(".session[title]"), (chip) => chip.title));
+  for (const id of hues.keys()) if (!shown.has(name(id))) hues.delete(id);
 }
 
 function hash(id) {

@@ -1,56 +1,77 @@
-// The list of events by their own time, newest at the top: old ones that are imported find their place, or none if the
-// list is full of newer ones. It never moves under a reader who has scrolled down or walks it by keyboard:
-// what is new waits behind a button.
+// The list of events by their own time, newest at the top. It never moves under a reader who has scrolled down or walks
+// it by keyboard: what is new waits behind a button.
 
+import { write } from "./elements.js";
 import { label, row } from "./row.js";
-import { text } from "./words.js";
+import { MOST, Timeline } from "./timeline.js";
+import { VirtualList } from "./virtual.js";
 
-const MOST_ROWS = 500;
 const AT_TOP = 8;
+const NEAR = 100; // rows before the end: older ones are there before they are seen
 const STEPS = { ArrowDown: 1, ArrowUp: -1, PageDown: 10, PageUp: -10, Home: -Infinity, End: Infinity };
 
 export class EventList {
+  timeline = new Timeline();
   #list;
   #button;
-  #rows;
-  #sources = new Set();
+  #near;
+  #view;
+  #first = [];
   #waiting = [];
+  #sources = new Set();
   #count = 0;
   #frame = 0;
   #day = new Date().toDateString();
 
-  constructor(list, button, rows) {
+  /** `rows` is the address of the table of events; `near` is called when the end of the list comes near. */
+  constructor(list, button, rows, near) {
     this.#list = list;
     this.#button = button;
-    this.#rows = rows;
-    addEventListener("scroll", () => this.#schedule(), { passive: true });
+    this.#near = near;
+    this.#view = new VirtualList(list, ({ event, news }) => row(event, rows, news));
+    for (const way of ["scroll", "resize"]) addEventListener(way, () => this.schedule(), { passive: true });
     button.addEventListener("click", () => this.#toTop());
     list.addEventListener("keydown", (press) => this.#walk(press));
-    list.addEventListener("focusin", ({ target }) => this.#tabStop(target));
-    list.addEventListener("focusout", () => this.#schedule());
+    for (const way of ["focusin", "focusout"]) list.addEventListener(way, () => this.schedule());
   }
 
   /** Events shown or waiting to be. */
   get size() {
-    return this.#list.childElementCount + this.#waiting.length;
+    return this.timeline.all.length + this.#waiting.length + this.#first.length;
+  }
+
+  /** One of the latest, with which the list begins. */
+  begin(event) {
+    this.#first.push({ event, news: false });
+    this.schedule();
   }
 
   add(event, news) {
     this.#waiting.push({ event, news });
     this.#count += news ? 1 : 0;
-    if (this.#waiting.length > 2 * MOST_ROWS) this.#waiting = this.#waiting.sort(byTime).slice(-MOST_ROWS);
-    this.#schedule();
+    if (this.#waiting.length > 2 * MOST) this.#waiting = this.#waiting.slice(-MOST);
+    this.schedule();
   }
 
   clear() {
+    this.timeline.clear();
+    this.#first = [];
     this.#waiting = [];
     this.#sources.clear();
     this.#count = 0;
-    this.#list.replaceChildren();
-    this.#schedule();
+    this.schedule();
   }
 
-  #schedule() {
+  /** Older ones that were asked for, and whether there are more. */
+  older(events, more) {
+    const entries = events.map((event) => ({ event, news: false }));
+    this.#note(entries);
+    this.timeline.answered(entries, more);
+    this.schedule();
+  }
+
+  /** Show in the next frame what changed. */
+  schedule() {
     this.#frame ||= requestAnimationFrame(() => {
       this.#frame = 0;
       this.#show();
@@ -58,49 +79,47 @@ export class EventList {
   }
 
   get #held() {
-    return this.#list.childElementCount > 0 && (scrollY > AT_TOP || this.#list.querySelector("a:focus-visible") !== null);
+    return this.timeline.all.length > 0 && (scrollY > AT_TOP || this.#list.querySelector("a:focus-visible") !== null);
   }
 
   #show() {
     this.#newDay();
-    if (this.#held) {
-      this.#button.textContent = `${this.#count} new`;
-      this.#button.hidden = this.#count === 0;
-      return;
-    }
-    this.#button.hidden = true;
-    if (!this.#waiting.length) return;
-    for (const { event, news } of this.#waiting) this.#place(event, news);
-    this.#waiting = [];
-    this.#count = 0;
-    while (this.#list.childElementCount > MOST_ROWS) this.#list.lastElementChild.remove();
-    this.#list.classList.toggle("many-sources", this.#sources.size > 1);
-    this.#tabStop(this.#list.querySelector("a"));
+    const taken = this.#held ? [] : this.#take();
+    write(this.#button, `${this.#count} new`);
+    this.#button.hidden = this.#count === 0;
+    this.#render();
+    for (const entry of taken) entry.news = false; // what comes into sight later is none
+    const [, last] = this.#view.sight;
+    if (last >= this.timeline.all.length - NEAR) this.#near();
   }
 
-  #place(event, news) {
-    const at = text(event.timestamp);
-    const rows = this.#list.children;
-    if (rows.length >= MOST_ROWS && rows[rows.length - 1].dataset.at > at) return;
-    let [low, high] = [0, rows.length];
-    while (low < high) {
-      const middle = (low + high) >> 1;
-      if (rows[middle].dataset.at > at) low = middle + 1;
-      else high = middle;
-    }
-    this.#sources.add(event.source);
-    this.#list.insertBefore(row(event, this.#rows, news), rows[low] ?? null);
+  #take() {
+    const [first, waiting] = [this.#first.splice(0), this.#waiting.splice(0)];
+    this.#note([...first, ...waiting]);
+    this.timeline.begin(first);
+    this.timeline.add(waiting);
+    this.#count = 0;
+    return waiting;
+  }
+
+  #note(entries) {
+    for (const { event } of entries) this.#sources.add(event.source);
+    this.#list.classList.toggle("many-sources", this.#sources.size > 1);
+  }
+
+  /** The one row that the Tab key stops at has the focus, or else is the first in sight. */
+  #render(...wanted) {
+    const all = this.timeline.all;
+    const focused = this.#view.focused;
+    this.#view.show(all, focused ? [this.timeline.indexOf(focused), ...wanted] : wanted);
+    const stop = focused ?? all[this.#view.sight[0]];
+    for (const [entry, { firstElementChild: link }] of this.#view.shown) link.tabIndex = entry === stop ? 0 : -1;
   }
 
   #toTop() {
-    this.#list.querySelector("a:focus")?.blur();
+    if (this.#view.focused) document.activeElement.blur();
     scrollTo({ top: 0 });
-    this.#schedule();
-  }
-
-  #tabStop(link) {
-    this.#list.querySelector('a[tabindex="0"]')?.setAttribute("tabindex", "-1");
-    link?.setAttribute("tabindex", "0");
+    this.schedule();
   }
 
   #walk(press) {
@@ -108,9 +127,13 @@ export class EventList {
     const step = STEPS[press.key];
     if (step === undefined || press.ctrlKey || press.metaKey || press.altKey) return;
     press.preventDefault();
-    const links = [...this.#list.querySelectorAll("a")];
-    const at = links.indexOf(document.activeElement) + step;
-    links[Math.max(0, Math.min(links.length - 1, at))].focus();
+    const all = this.timeline.all;
+    const at = Math.max(0, Math.min(all.length - 1, this.timeline.indexOf(this.#view.focused) + step));
+    this.#render(at);
+    const row = this.#view.shown.get(all[at]);
+    row.firstElementChild.focus({ preventScroll: true });
+    row.scrollIntoView({ block: "nearest" });
+    this.#show();
   }
 
   #newDay() {
@@ -119,8 +142,4 @@ export class EventList {
     this.#day = today;
     for (const time of this.#list.querySelectorAll("time")) time.textContent = label(new Date(time.dateTime));
   }
-}
-
-function byTime(one, other) {
-  return text(one.event.timestamp) < text(other.event.timestamp) ? -1 : 1;
 }

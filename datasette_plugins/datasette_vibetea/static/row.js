@@ -15,11 +15,11 @@ export function label(date) {
   return (date.toDateString() === new Date().toDateString() ? CLOCK : DAY).format(date);
 }
 
+/** `rows` is the address of the table of events; `news` lights up. */
 export function row(event, rows, news) {
   const words = describe(event);
   const link = element("a", "row");
   link.href = `${rows}/${event.seq}`;
-  link.tabIndex = -1;
   const what = element("span", "what");
   if (event.agent_id) what.append(element("span", "subagent", "subagent"), " ");
   what.append(element("b", "", words.what));
@@ -32,7 +32,6 @@ export function row(event, rows, news) {
   link.append(...parts.flatMap((part) => [part, " "]));
   const item = element("li", `tone-${words.tone}${news ? " just-now" : ""}`);
   item.dataset.seq = event.seq;
-  item.dataset.at = text(event.timestamp);
   item.append(link);
   return item;
 }

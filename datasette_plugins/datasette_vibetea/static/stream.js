@@ -1,16 +1,20 @@
 // One EventSource while the page is seen. A browser allows six connections to a host, so a hidden tab gives its own
-// back and later goes on after the last event it had.
+// back and later goes on after the last event it had. One that has gone silent, as after a sleep, is opened anew.
 
 const LONGEST_WAIT = 30_000;
+const LONGEST_SILENCE = 40_000; // the server speaks every fifteen seconds
+const LOOK_EVERY = 5000;
 
 export class Stream {
   #address;
   #on;
   #source = null;
   #cursor = null;
+  #first = 0;
   #absent = false;
   #wait = 1000;
   #timer = 0;
+  #heard = 0;
 
   /** Begins after the event of that seq; without one, with the latest. */
   constructor(address, on, cursor = null) {
@@ -24,6 +28,15 @@ export class Stream {
     document.addEventListener("visibilitychange", () => this.#look());
     addEventListener("pagehide", () => this.#close());
     addEventListener("pageshow", () => this.#look());
+    setInterval(() => this.#listen(), LOOK_EVERY);
+    this.#look();
+  }
+
+  /** Begin anew, with the latest of another choice; with null as address there is nothing to follow. */
+  begin(address) {
+    this.#address = address;
+    this.#cursor = null;
+    this.#close();
     this.#look();
   }
 
@@ -31,38 +44,57 @@ export class Stream {
     if (document.visibilityState === "hidden") {
       this.#close();
       this.#on.connection("paused");
-    } else if (!this.#source) {
+    } else if (this.#address !== null && !this.#source) {
       this.#open("connecting");
     }
+  }
+
+  /** A sleep or a lost network ends a connection without a word. */
+  #listen() {
+    const isClosed = !this.#source || this.#source.readyState === EventSource.CLOSED;
+    if (!isClosed && Date.now() - this.#heard > LONGEST_SILENCE) this.#open("reconnecting");
   }
 
   #open(state) {
     this.#close();
     this.#on.connection(state);
-    const address = this.#cursor === null ? this.#address : `${this.#address}?since=${this.#cursor}`;
+    const address = new URL(this.#address, location);
+    if (this.#cursor !== null) address.searchParams.set("since", this.#cursor);
+    else this.#first = null;
     const source = new EventSource(address);
-    this.#source = source;
-    source.addEventListener("message", ({ data, lastEventId }) => {
-      this.#cursor = lastEventId; // the seq, but for the first ones: those are the latest by time
-      this.#on.event(JSON.parse(data));
+    const on = (name, does) => source.addEventListener(name, (told) => {
+      this.#heard = Date.now();
+      if (told.lastEventId) this.#cursor = told.lastEventId;
+      does(told);
     });
-    source.addEventListener("live", () => {
+    this.#source = source;
+    this.#heard = Date.now();
+    on("open", () => {});
+    on("beat", () => {});
+    on("message", ({ data, lastEventId }) => {
+      const event = JSON.parse(data);
+      // the place of the first ones, which are the latest by time, is the newest seq of all
+      this.#first ??= Number(lastEventId);
+      this.#on.event(event, event.seq <= this.#first);
+    });
+    on("live", () => {
       this.#wait = 1000;
       this.#absent = false;
-      this.#cursor ??= 0;
+      this.#first = 0;
       this.#on.connection("live");
       this.#on.live();
     });
-    source.addEventListener("reset", () => {
+    on("reset", () => {
       this.#cursor = null;
       this.#on.reset();
       this.#open("reconnecting");
     });
-    source.addEventListener("state", ({ data }) => {
+    on("state", ({ data }) => {
       const { state } = JSON.parse(data);
       if (state === "no_daemon") return this.#on.connection(state);
       this.#absent = true;
       this.#cursor = null;
+      this.#first = null;
       this.#on.absent(state);
     });
     source.addEventListener("error", () => this.#failed(source));
