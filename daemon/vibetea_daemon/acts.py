@@ -36,7 +36,7 @@ class Act:
         at: when, in nanoseconds since the epoch.
         cwd: the session's working directory.
         path: the file a tool touched.
-        tokens: input, output, cache read and cache creation.
+        tokens: input, output, cache read, cache creation, and those of the latter that are kept for an hour.
         todo: completed, in progress, pending and abandoned.
     """
 
@@ -61,7 +61,7 @@ class Act:
     skill: str = ""
     model: str = ""
     to_model: str = ""
-    tokens: tuple[int, int, int, int] = field(default=(0, 0, 0, 0))
+    tokens: tuple[int, int, int, int, int] = field(default=(0, 0, 0, 0, 0))
     todo: tuple[int, int, int, int] = field(default=(0, 0, 0, 0))
 
 

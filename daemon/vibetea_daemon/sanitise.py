@@ -109,13 +109,14 @@ def _skill_invocation(act: Act, rules: Rules, timestamp: str) -> Payload:
 
 
 def _token_usage(act: Act, rules: Rules, _: str) -> Payload:
-    read, written, cache_read, cache_creation = map(rules.count, act.tokens)
+    read, written, cache_read, cache_creation, hour = map(rules.count, act.tokens)
     return e.TokenUsagePayload(
         model=rules.model(act.model),
         input_tokens=read,
         output_tokens=written,
         cache_read_tokens=cache_read,
         cache_creation_tokens=cache_creation,
+        cache_creation_hour_tokens=hour or None,
         session_id=rules.session(act.session),
         agent_id=rules.agent(act.agent),
         project=rules.project(act.cwd),

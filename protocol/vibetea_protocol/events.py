@@ -136,13 +136,17 @@ class SkillInvocationPayload(Payload):
 
 
 class TokenUsagePayload(Payload):
-    """Tokens of one model message. `session_id`, `agent_id` and `project` are *ours*."""
+    """Tokens of one model message. `session_id`, `agent_id` and `project` are *ours*.
+
+    So is `cache_creation_hour_tokens`: those of `cache_creation_tokens` that are kept for an hour, which cost more.
+    """
 
     model: Model
     input_tokens: Count
     output_tokens: Count
     cache_read_tokens: Count
     cache_creation_tokens: Count
+    cache_creation_hour_tokens: Count | None = None
     session_id: SessionId | None = None
     agent_id: AgentId | None = None
     project: Name | None = None

@@ -95,6 +95,7 @@ class Session:
             "output_tokens": 37,
             "cache_read_input_tokens": 2000,
             "cache_creation_input_tokens": 10,
+            "cache_creation": {"ephemeral_1h_input_tokens": 4, "ephemeral_5m_input_tokens": 6},
         }
         body = {"id": message, "role": "assistant", "model": MODEL, "content": content, "usage": usage}
         return self.line("assistant", message=body | {"stop_reason": stop_reason}, **fields)

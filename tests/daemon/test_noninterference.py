@@ -85,6 +85,8 @@ OF_A_LINE: dict[str, set[str]] = {
         "message.usage.output_tokens",
         "message.usage.cache_read_input_tokens",
         "message.usage.cache_creation_input_tokens",
+        "message.usage.cache_creation",
+        "message.usage.cache_creation.ephemeral_1h_input_tokens",
         "message.content",
         "message.content.[]",
         "message.content.[].type",

@@ -66,13 +66,20 @@ def test_derived_rows_tell_the_same_as_the_events(batches: list[list[Event]]) ->
         (count,) = rows(store, "select count(*) from events")[0]
         assert count == len({one.id for batch in batches for one in batch})
         assert rows(store, "select coalesce(sum(n), 0) from activity") == [(count,)]
+        ended = "select type, coalesce(tool, ''), coalesce(outcome, payload ->> 'category', ''), count(*) from events"
+        by = "group by 1, 2, 3 order by 1, 2, 3"
+        assert rows(store, f"select type, tool, outcome, sum(n) from outcomes {by}") == rows(
+            store, f"{ended} where type = 'error' or status = 'completed' {by}"
+        )
+        timed = rows(store, "select count(duration_ms) from events where type = 'tool'")
+        assert rows(store, "select coalesce(sum(n), 0) from durations") == timed
         counted = "select session_id, count(*), min(timestamp), max(timestamp) from events"
         assert rows(store, "select session_id, events, first_at, last_at from sessions order by 1") == rows(
             store, f"{counted} where session_id not null group by 1 order by 1"
         )
 
 
-@pytest.mark.parametrize("name", ["ACTIVITY", "SESSIONS", "USAGE", "AGENTS"])
+@pytest.mark.parametrize("name", ["ACTIVITY", "OUTCOMES", "DURATIONS", "SESSIONS", "USAGE", "AGENTS"])
 def test_the_few_new_rows_are_found_without_a_walk_over_all(empty_store: Store, name: str) -> None:
     """SQLite would rather take another index that spares it a sort, which costs the more the longer one has worked."""
     plan = empty_store._db.execute(f"explain query plan {getattr(derived, name)}", {"before": 0})
@@ -121,6 +128,8 @@ def test_group_is_written_all_or_not_at_all(empty_store: Store) -> None:
     for table in (
         "events",
         "activity",
+        "outcomes",
+        "durations",
         "sessions",
         "agents",
         "clients",
@@ -191,8 +200,9 @@ def test_database_of_the_first_schema_is_taken_over(tmp_path: Path, monkeypatch:
     Store(path).close()
 
 
-def test_database_of_the_second_schema_tells_the_same_as_one_that_was_always_of_this(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("version", [2, 3])
+def test_database_of_an_older_schema_tells_the_same_as_one_that_was_always_of_this(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: int
 ) -> None:
     """Agents, sums and the board are made from the rows that were there, and a session whose rows are gone stays."""
     several = [event(kind, payload, id=f"evt_{n:020d}") for n, (kind, payload) in enumerate(EXAMPLES.items())]
@@ -200,28 +210,45 @@ def test_database_of_the_second_schema_tells_the_same_as_one_that_was_always_of_
     with closing(Store(fresh)) as store:
         store.write([Batch(several, privacy="standard")])
         kept = rows(store, "select * from events order by seq")
-        tables = ("agents", "sessions", "board", "usage", "activity")
+        tables = ("agents", "sessions", "board", "usage", "activity", "outcomes", "durations")
         wanted = {table: rows(store, f"select * from {table} order by 1, 2") for table in tables}
         old_tables = {table: rows(store, f"select * from {table}") for table in ("usage", "activity")}
         old_sessions = rows(store, "select session_id, source, project, first_at, last_at, events from sessions")
     assert wanted["agents"]
+    assert wanted["outcomes"]
+    assert wanted["durations"]
     with monkeypatch.context() as before:
-        before.setattr(schema, "VERSION", 2)
-        before.setattr(schema.migrations, "_migrations", schema.migrations._migrations[:2])
+        before.setattr(schema, "VERSION", version)
+        before.setattr(schema.migrations, "_migrations", schema.migrations._migrations[:version])
         before.setattr(schema.derived, "renew", lambda _: None)
         with closing(schema.open_database(taken)) as old:
             old.executemany(f"insert into events values ({', '.join('?' * len(kept[0]))})", kept)
-            old.executemany("insert into sessions values (?, ?, ?, ?, ?, ?)", old_sessions)
+            names = "session_id, source, project, first_at, last_at, events"
+            old.executemany(f"insert into sessions({names}) values (?, ?, ?, ?, ?, ?)", old_sessions)
             for table, was in old_tables.items():
-                old.executemany(f"insert into {table} values ({', '.join('?' * len(was[0]))})", was)
-            old.execute("insert into sessions values ('gone', 'laptop', null, '2025', '2025', 9)")
-            assert old.execute("pragma user_version").fetchone() == (2,)
+                columns = len(old.execute(f"pragma table_info({table})").fetchall())
+                told = [row[:columns] for row in was]
+                old.executemany(f"insert into {table} values ({', '.join('?' * columns)})", told)
+            old.execute(f"insert into sessions({names}) values ('gone', 'laptop', null, '2025', '2025', 9)")
+            assert old.execute("pragma user_version").fetchone() == (version,)
     with closing(Store(taken)) as store:
         assert rows(store, "select session_id, state, tokens, prompts, live from board where session_id = 'gone'") == [
             ("gone", "idle", 0, 0, 0)
         ]
         store._db.execute("delete from sessions where session_id = 'gone'")
         assert {table: rows(store, f"select * from {table} order by 1, 2") for table in tables} == wanted
+
+
+@settings(max_examples=30)
+@given(st.lists(st.integers(0, 10_000) | st.integers(0, 2**53 - 1), min_size=1, max_size=50, unique=True))
+def test_a_duration_is_kept_within_a_twentieth_of_it(durations: list[int]) -> None:
+    with TemporaryStore() as store:
+        for ms in durations:
+            one = event("tool", EXAMPLES["tool"] | {"durationMs": ms}, id=f"evt_{ms:020d}")
+            store.write([Batch([one])])
+            (kept,) = rows(store, "select about_ms from durations")
+            assert abs(int(str(kept[0])) - ms) * 20 <= ms
+            store._db.execute("delete from durations")
 
 
 def test_sink_is_where_it_was_last_moved_to(empty_store: Store) -> None:

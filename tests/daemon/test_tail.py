@@ -150,7 +150,8 @@ def test_same_line_twice_is_one_event(world: World) -> None:
     lines = [session.prompt(), session.call("t1"), session.result("t1"), session.answer()]
     world.write(session, *(line for line in lines for _ in range(2)))
     world.expect(session)
-    assert world.query("select sum(messages), sum(input_tokens) from usage") == [(2, 240)]
+    used = "sum(messages), sum(input_tokens), sum(cache_creation_tokens), sum(cache_creation_hour_tokens)"
+    assert world.query(f"select {used} from usage") == [(2, 240, 20, 8)]
 
 
 def test_what_is_no_regular_file_of_ours_is_passed_over(world: World) -> None:

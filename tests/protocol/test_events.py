@@ -209,7 +209,12 @@ _payloads: dict[str, st.SearchStrategy[dict[str, Any]]] = {
     "skill_invocation": st.fixed_dictionaries(
         {"sessionId": _session, "skillName": _name, "project": _name, "timestamp": _timestamp}
     ),
-    "token_usage": st.builds(lambda model, tokens: {"model": model, **tokens}, _model, _tokens),
+    "token_usage": st.builds(
+        lambda model, tokens, more: {"model": model, **tokens, **more},
+        _model,
+        _tokens,
+        st.fixed_dictionaries({}, optional={"cacheCreationHourTokens": _count}),
+    ),
     "session_metrics": st.fixed_dictionaries(
         {"totalSessions": _count, "totalMessages": _count, "totalToolUsage": _count, "longestSession": _session}
     ),

@@ -103,6 +103,13 @@ class Usage(msgspec.Struct):
     output_tokens: msgspec.Raw = ABSENT
     cache_read_input_tokens: msgspec.Raw = ABSENT
     cache_creation_input_tokens: msgspec.Raw = ABSENT
+    cache_creation: msgspec.Raw = ABSENT
+
+
+class CacheCreation(msgspec.Struct):
+    """Of the tokens written to the cache, those that stay for an hour instead of five minutes."""
+
+    ephemeral_1h_input_tokens: msgspec.Raw = ABSENT
 
 
 _any_line: Final = msgspec.json.Decoder(AnyLine)
@@ -112,6 +119,7 @@ _blocks: Final = msgspec.json.Decoder(list[Block])
 _queued: Final = msgspec.json.Decoder(QueuedCommand)
 _origin: Final = msgspec.json.Decoder(Origin)
 _usage: Final = msgspec.json.Decoder(Usage)
+_cache_creation: Final = msgspec.json.Decoder(CacheCreation)
 
 
 def nanoseconds(timestamp: str) -> int:
@@ -132,15 +140,25 @@ def blocks_of(message: Message) -> list[Block]:
     return fields.decode(_blocks, message.content)
 
 
-def tokens_of(message: Message) -> tuple[int, int, int, int]:
-    """Input, output, cache read and cache creation tokens. Raises BadInput."""
+def tokens_of(message: Message) -> tuple[int, int, int, int, int]:
+    """Input, output, cache read and cache creation tokens, and those of the latter for an hour. Raises BadInput."""
     usage = fields.decode(_usage, message.usage)
+    created = whole(usage.cache_creation_input_tokens) or 0
     return (
         whole(usage.input_tokens) or 0,
         whole(usage.output_tokens) or 0,
         whole(usage.cache_read_input_tokens) or 0,
-        whole(usage.cache_creation_input_tokens) or 0,
+        created,
+        min(_for_an_hour(usage), created),
     )
+
+
+def _for_an_hour(usage: Usage) -> int:
+    """0 if the message does not say, as older clients' do not."""
+    try:
+        return whole(fields.decode(_cache_creation, usage.cache_creation).ephemeral_1h_input_tokens) or 0
+    except BadInput:
+        return 0
 
 
 def category_of(line: Line) -> ErrorCategory:

@@ -159,7 +159,7 @@ class Report:
         """This report's subagent is done."""
         return self.state("finished", self.agent)
 
-    def used(self, message: str, model: str, tokens: tuple[int, int, int, int]) -> Act:
+    def used(self, message: str, model: str, tokens: tuple[int, int, int, int, int]) -> Act:
         """One model message was paid for."""
         return Act(
             type="token_usage",

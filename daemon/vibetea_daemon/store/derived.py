@@ -14,18 +14,44 @@ ACTIVITY: Final = """
     from events where seq > :before group by 1, 2, 3, 4, 5
     on conflict do update set n = n + excluded.n
 """
+OUTCOMES: Final = """
+    insert into outcomes
+    select strftime('%s', timestamp) / 900, source, coalesce(project, ''), type, coalesce(tool, ''),
+        coalesce(iif(type = 'error', json_extract(payload, '$.category'), outcome), ''), count(*)
+    from events where seq > :before and (type = 'tool' and status = 'completed' or type = 'error')
+    group by 1, 2, 3, 4, 5, 6
+    on conflict do update set n = n + excluded.n
+"""
+# Two digits of a duration, the second one to a multiple of 1, 2 or 5: from 20 to 49 it is even, from 50 on 0 or 5.
+# So half a step is at most a twentieth of it: 1 of 20, 2.5 of 50.
+DURATIONS: Final = """
+    with timed as (
+        select strftime('%s', timestamp) / 86400 as day, source, coalesce(project, '') as project,
+            coalesce(tool, '') as tool, duration_ms as ms,
+            cast(substr('1000000000000000000', 1, max(length(duration_ms) - 1, 1)) as integer)
+                * iif(duration_ms < 20, 1, substr('1222555555', substr(duration_ms, 1, 1) + 0, 1)) as step
+        from events where seq > :before and type = 'tool' and duration_ms >= 0 and typeof(duration_ms) = 'integer'
+    )
+    insert into durations
+    select day, source, project, tool, (ms + step / 2) / step * step, count(*)
+    from timed where true group by 1, 2, 3, 4, 5
+    on conflict do update set n = n + excluded.n
+"""
 USAGE: Final = """
-    insert into usage
+    insert into usage(slot, source, project, model, input_tokens, output_tokens, cache_read_tokens,
+        cache_creation_tokens, messages, cache_creation_hour_tokens)
     select strftime('%s', timestamp) / 900, source, coalesce(project, ''), model,
         sum(json_extract(payload, '$.inputTokens')), sum(json_extract(payload, '$.outputTokens')),
-        sum(json_extract(payload, '$.cacheReadTokens')), sum(json_extract(payload, '$.cacheCreationTokens')), count(*)
+        sum(json_extract(payload, '$.cacheReadTokens')), sum(json_extract(payload, '$.cacheCreationTokens')), count(*),
+        coalesce(sum(json_extract(payload, '$.cacheCreationHourTokens')), 0)
     from events where seq > :before and type = 'token_usage' group by 1, 2, 3, 4
     on conflict do update set
         input_tokens = input_tokens + excluded.input_tokens,
         output_tokens = output_tokens + excluded.output_tokens,
         cache_read_tokens = cache_read_tokens + excluded.cache_read_tokens,
         cache_creation_tokens = cache_creation_tokens + excluded.cache_creation_tokens,
-        messages = messages + excluded.messages
+        messages = messages + excluded.messages,
+        cache_creation_hour_tokens = cache_creation_hour_tokens + excluded.cache_creation_hour_tokens
 """
 
 # Tokens are its subagents' too; the model is the main agent's. A batch without tokens looks for no model.
@@ -239,7 +265,7 @@ BOARD: Final = """
 
 def add(connection: sqlite3.Connection, before: int) -> None:
     """Take in the events after `before`."""
-    for statement in (ACTIVITY, SESSIONS, USAGE, AGENTS):
+    for statement in (ACTIVITY, OUTCOMES, DURATIONS, SESSIONS, USAGE, AGENTS):
         connection.execute(statement, {"before": before})
 
 
@@ -250,6 +276,10 @@ def renew(connection: sqlite3.Connection) -> None:
     for statement in (STATES, BOARD, "delete from agents"):
         connection.execute(statement)
     connection.execute(AGENTS, {"before": 0})
+    for table, statement in (("outcomes", OUTCOMES), ("durations", DURATIONS)):
+        # sums outlive their events: they are made once, for a database that had none
+        if not connection.execute(f"select 1 from {table} limit 1").fetchone():
+            connection.execute(statement, {"before": 0})
     connection.execute(
         f"update sessions set ({_TOTALS_NAMES}) = (select {_TOTALS} from events where session_id = sessions.session_id)"
     )

@@ -201,3 +201,23 @@ def board(db: Any) -> None:
     """What each agent does, what each session cost, and which clients are open."""
     for statement in _BOARD.split(";"):
         db.execute(statement)
+
+
+_STATISTICS: Final = """
+create table outcomes( -- how tool calls ended, and by which error a turn did (slots as in activity)
+    slot integer not null, source text not null, project text not null, type text not null, tool text not null,
+    outcome text not null, n integer not null, primary key (slot, source, project, type, tool, outcome)
+) without rowid;
+create table durations( -- day: days since the epoch by UTC, about_ms: a tool call's duration, within 5 %
+    day integer not null, source text not null, project text not null, tool text not null,
+    about_ms integer not null, n integer not null, primary key (day, source, project, tool, about_ms)
+) without rowid;
+alter table usage add column cache_creation_hour_tokens integer not null default 0
+"""
+
+
+@migrations()
+def statistics(db: Any) -> None:
+    """How tool calls ended and how long they took, and what was kept in the cache for an hour."""
+    for statement in _STATISTICS.split(";"):
+        db.execute(statement)
