@@ -10,7 +10,19 @@ from typing import TYPE_CHECKING, Any
 from datasette import Forbidden
 from pluggy import HookimplMarker
 
-from datasette_vibetea import access, answers, database, guard, heatmap, live, overview, pages, sessions, stream
+from datasette_vibetea import (
+    access,
+    answers,
+    database,
+    guard,
+    heatmap,
+    live,
+    overview,
+    pages,
+    sessions,
+    statistics,
+    stream,
+)
 from datasette_vibetea.database import protect
 
 if TYPE_CHECKING:
@@ -31,6 +43,7 @@ def register_routes(datasette: Any) -> list[tuple[str, Callable[..., Any]]]:
         (rf"{pages.PATH}/sessions\.json$", answers.view(sessions.read)),
         (rf"{pages.PATH}/live\.json$", answers.view(live.read)),
         (rf"{pages.PATH}/older\.json$", answers.view(live.older, live.Older.parse)),
+        (rf"{pages.PATH}/statistics\.json$", answers.view(statistics.Statistics(hours).read)),
         (rf"{stream.PATH}$", stream.view(datasette)),
     ]
 

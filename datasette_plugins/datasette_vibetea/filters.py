@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from datasette_vibetea.slots import SLOT_SECONDS
+from datasette_vibetea.slots import SLOT_SECONDS, SLOTS_A_DAY
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -52,9 +52,16 @@ class Filters:
         return cls(columns, first, last, session)
 
     def where(self) -> tuple[str, list[Any]]:
-        """A condition on `activity`, and its parameters."""
-        parts = ["slot >= ?", "slot < ?", *(f"{name} = ?" for name, _ in self.columns)]
-        return " and ".join(parts), [self.first, self.last, *(value for _, value in self.columns)]
+        """A condition on a table of sums by `slot`, and its parameters."""
+        return self._where("slot", self.first, self.last)
+
+    def where_days(self) -> tuple[str, list[Any]]:
+        """A condition on one by UTC `day`: all days of which a quarter hour is asked for."""
+        return self._where("day", self.first // SLOTS_A_DAY, -(-self.last // SLOTS_A_DAY))
+
+    def _where(self, column: str, first: int, last: int) -> tuple[str, list[Any]]:
+        parts = [f"{column} >= ?", f"{column} < ?", *(f"{name} = ?" for name, _ in self.columns)]
+        return " and ".join(parts), [first, last, *(value for _, value in self.columns)]
 
     @property
     def names(self) -> tuple[tuple[str, str], ...]:
@@ -84,8 +91,8 @@ def _range(arguments: Any, now: datetime) -> tuple[int, int]:
     if "from" in arguments:
         first = _slot("from", arguments["from"])
     else:
-        first = last - _days(arguments.get("days") or str(DAYS)) * 86400 // SLOT_SECONDS
-    if not 0 < last - first <= MOST_DAYS * 86400 // SLOT_SECONDS:
+        first = last - _days(arguments.get("days") or str(DAYS)) * SLOTS_A_DAY
+    if not 0 < last - first <= MOST_DAYS * SLOTS_A_DAY:
         raise BadFilter(f"from lies before to, and at most {MOST_DAYS} days")
     return first, last
 

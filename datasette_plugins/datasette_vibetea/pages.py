@@ -35,6 +35,7 @@ PAGES: Final = (
     Page("sessions", f"{PATH}/sessions", "Sessions"),
     Page("live", f"{PATH}/live", "Live"),
     Page("heatmap", f"{PATH}/heatmap", "Heatmap"),
+    Page("statistics", f"{PATH}/statistics", "Statistics"),
 )
 
 

@@ -3,3 +3,4 @@
 from typing import Final
 
 SLOT_SECONDS: Final = 900
+SLOTS_A_DAY: Final = 86_400 // SLOT_SECONDS

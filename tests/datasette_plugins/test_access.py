@@ -17,8 +17,9 @@ LEVELS: dict[str, dict[str, Any]] = {
     "database": {"databases": {"vibetea": ROOT}},
     "table": {"databases": {"vibetea": {"tables": {"events": ROOT}}}},
 }
-PAGES = ["/-/vibetea", *(f"/-/vibetea/{name}" for name in ("sessions", "live", "heatmap", "stream"))]
-DATA = [f"/-/vibetea/{name}.json" for name in ("overview", "sessions", "live", "older", "heatmap")]
+NAMES = ("sessions", "live", "heatmap", "statistics", "stream")
+PAGES = ["/-/vibetea", *(f"/-/vibetea/{name}" for name in NAMES)]
+DATA = [f"/-/vibetea/{name}.json" for name in ("overview", "sessions", "live", "older", "heatmap", "statistics")]
 PATHS = PAGES + DATA
 
 

@@ -29,7 +29,7 @@ DURATIONS: Final = """
         select strftime('%s', timestamp) / 86400 as day, source, coalesce(project, '') as project,
             coalesce(tool, '') as tool, duration_ms as ms,
             cast(substr('1000000000000000000', 1, max(length(duration_ms) - 1, 1)) as integer)
-                * iif(duration_ms < 20, 1, substr('1222555555', substr(duration_ms, 1, 1) + 0, 1)) as step
+                * iif(duration_ms < 20, 1, substr('122255555', substr(duration_ms, 1, 1) + 0, 1)) as step
         from events where seq > :before and type = 'tool' and duration_ms >= 0 and typeof(duration_ms) = 'integer'
     )
     insert into durations

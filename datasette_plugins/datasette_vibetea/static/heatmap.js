@@ -3,6 +3,7 @@
 import { write } from "./elements.js";
 import { Filters } from "./filters.js";
 import { HeatmapPart } from "./heatmap_part.js";
+import { Links } from "./links.js";
 import { Refresher } from "./refresh.js";
 
 const main = document.getElementById("heatmap");
@@ -10,8 +11,9 @@ const refused = document.getElementById("refused");
 const empty = document.getElementById("empty");
 
 const filters = new Filters(document.getElementById("filters"), () => refresher.now());
-const heatmap = new HeatmapPart(filters, main.dataset.rows);
-const refresher = new Refresher(main, () => `${main.dataset.data}?${heatmap.question}`, show);
+const links = new Links(filters, main.dataset.rows);
+const heatmap = new HeatmapPart(filters, links);
+const refresher = new Refresher(main, () => `${main.dataset.data}?${links.question}`, show);
 main.addEventListener("refused", ({ detail }) => {
   heatmap.hide();
   write(refused, `These days cannot be shown: ${detail}.`);

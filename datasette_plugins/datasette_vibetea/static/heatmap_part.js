@@ -1,6 +1,6 @@
 // The heatmap as a page or a part of one shows it: the grid, its legend, and what is said about it.
 
-import { QUARTER, fold, range } from "./days.js";
+import { fold } from "./days.js";
 import { write } from "./elements.js";
 import { Grid } from "./grid.js";
 import { LEVELS } from "./levels.js";
@@ -10,25 +10,19 @@ const COLUMNS = ["project", "source"];
 
 export class HeatmapPart {
   #filters;
-  #rows;
+  #links;
   #grid;
   #place = document.getElementById("heat");
   #sum = document.getElementById("sum");
   #legend = document.getElementById("legend");
   #uncounted = [];
 
-  /** `rows` is the address of the table of events. */
-  constructor(filters, rows) {
+  /** `links` lead to the events. */
+  constructor(filters, links) {
     const told = document.getElementById("told");
     this.#filters = filters;
-    this.#rows = rows;
-    this.#grid = new Grid(document.getElementById("grid"), (what) => write(told, what), (first, last) => this.#address(first, last));
-  }
-
-  /** What to ask for: the range in UTC, and the chosen columns. */
-  get question() {
-    const [from, to] = range(this.#filters).map((at) => `${at.toISOString().slice(0, 16)}Z`);
-    return new URLSearchParams({ from, to, ...this.#asked() });
+    this.#links = links;
+    this.#grid = new Grid(document.getElementById("grid"), (what) => write(told, what), (first, last) => links.events([first, last], { type__notin: this.#uncounted.join() }));
   }
 
   show(data) {
@@ -44,22 +38,10 @@ export class HeatmapPart {
     this.#place.hidden = true;
   }
 
-  /** The table of the events from one quarter hour to another, newest first. */
-  #address(first, last) {
-    // the beginning of a time is less than all that begin with it
-    const [timestamp__gte, timestamp__lt] = [first, last].map((slot) => new Date(slot * QUARTER).toISOString().slice(0, 16));
-    const query = { timestamp__gte, timestamp__lt, type__notin: this.#uncounted.join(), _sort_desc: "timestamp", ...this.#asked("__exact") };
-    return `${this.#rows}?${new URLSearchParams(query)}`;
-  }
-
-  #asked(suffix = "") {
-    return Object.fromEntries(COLUMNS.map((name) => [name + suffix, this.#filters.get(name)]).filter(([, value]) => value));
-  }
-
   #summary(days) {
     const all = days.reduce((n, day) => n + day.n, 0);
     const time = days.length === 1 ? DAY.format(days[0].at) : `${days.length} days`;
-    if (!all) return `No events in ${time}${Object.keys(this.#asked()).length ? " of this choice" : ""}.`;
+    if (!all) return `No events in ${time}${Object.keys(this.#links.asked()).length ? " of this choice" : ""}.`;
     let busiest = { n: 0 };
     for (const day of days) day.hours.forEach((hour, at) => {
       if (hour?.n >= busiest.n) busiest = { n: hour.n, day, at };

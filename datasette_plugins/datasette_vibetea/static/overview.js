@@ -3,6 +3,7 @@
 import { write } from "./elements.js";
 import { Filters } from "./filters.js";
 import { HeatmapPart } from "./heatmap_part.js";
+import { Links } from "./links.js";
 import { Refresher } from "./refresh.js";
 import { SessionsPart } from "./sessions_part.js";
 
@@ -17,8 +18,9 @@ const filters = new Filters(document.getElementById("filters"), () => {
   refresher.now();
 });
 const sessions = new SessionsPart(filters, main.dataset.rows);
-const heatmap = new HeatmapPart(filters, main.dataset.rows);
-const refresher = new Refresher(main, () => `${main.dataset.data}?${heatmap.question}`, show, { period: PERIOD, hidden: true });
+const links = new Links(filters, main.dataset.rows);
+const heatmap = new HeatmapPart(filters, links);
+const refresher = new Refresher(main, () => `${main.dataset.data}?${links.question}`, show, { period: PERIOD, hidden: true });
 main.addEventListener("refused", ({ detail }) => {
   for (const part of [sessions, heatmap]) part.hide();
   write(refused, `This cannot be shown: ${detail}.`);

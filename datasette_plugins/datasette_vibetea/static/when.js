@@ -4,7 +4,12 @@ const NUMBER = new Intl.NumberFormat("en");
 const SHORT = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 });
 export const DAY = new Intl.DateTimeFormat(undefined, { weekday: "long", day: "numeric", month: "long" });
 export const WEEKDAY = new Intl.DateTimeFormat(undefined, { weekday: "short" });
+export const WEEKDAY_LONG = new Intl.DateTimeFormat(undefined, { weekday: "long" });
 export const MONTH = new Intl.DateTimeFormat(undefined, { month: "short" });
+
+const PERCENT = new Intl.NumberFormat("en", { style: "percent", maximumFractionDigits: 1 });
+const DOLLARS = new Intl.NumberFormat("en", { style: "currency", currency: "USD" });
+const CENTS = new Intl.NumberFormat("en", { style: "currency", currency: "USD", maximumSignificantDigits: 2 });
 
 export function number(n) {
   return NUMBER.format(n);
@@ -12,6 +17,15 @@ export function number(n) {
 
 export function short(n) {
   return SHORT.format(n).replace("K", "k");
+}
+
+export function percent(share) {
+  return PERCENT.format(share);
+}
+
+/** To the cent, and less than one cent to two digits. */
+export function dollars(n) {
+  return (n > 0 && n < 0.01 ? CENTS : DOLLARS).format(n);
 }
 
 export function events(n) {

@@ -121,7 +121,7 @@ function count(value) {
   return COMPACT.format(Number(value) || 0).replace("K", "k");
 }
 
-function duration(milliseconds) {
+export function duration(milliseconds) {
   if (typeof milliseconds !== "number") return "";
   if (milliseconds < 1000) return `${Math.round(milliseconds)} ms`;
   if (milliseconds < 60_000) return `${(milliseconds / 1000).toFixed(1)} s`;

@@ -1,0 +1,141 @@
+"""What tokens cost: `prices.toml`, and a file of that name beside the database, whose word on a model counts more."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from dataclasses import astuple, dataclass
+from datetime import date, datetime
+from math import isfinite
+from operator import add
+from pathlib import Path
+from typing import Any, Final, Self
+
+from datasette_vibetea.slots import SLOTS_A_DAY
+
+NAME: Final = "prices.toml"
+MOST_BYTES: Final = 65_536
+RATES: Final = ("input", "output", "cache_read", "cache_write", "cache_write_hour")
+_DATED: Final = re.compile(r"-\d{8}\Z", re.ASCII)
+_EPOCH: Final = date(1970, 1, 1)
+
+
+class BadPrices(ValueError):
+    """A file of prices that cannot be used; the text says what is wrong, and names no path."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """Of some messages: how many messages, and tokens of each kind; `cache_write` stay for five minutes."""
+
+    messages: int
+    input: int
+    output: int
+    cache_read: int
+    cache_write: int
+    cache_write_hour: int
+
+    def __add__(self, other: Tokens) -> Tokens:
+        return Tokens(*map(add, astuple(self), astuple(other)))
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """US dollars for a million tokens of each kind, from a quarter hour on, counted from the epoch."""
+
+    first: int
+    rates: tuple[float, ...]
+
+    def cost(self, tokens: Tokens) -> float:
+        """US dollars."""
+        kinds = (getattr(tokens, kind) for kind in RATES)
+        cost: float = sum(n * rate for n, rate in zip(kinds, self.rates, strict=True)) / 1_000_000
+        return round(cost, 9)
+
+
+@dataclass(frozen=True, slots=True)
+class Prices:
+    """The prices of each model, the latest first.
+
+    Args:
+        checked: when the shipped ones were last compared with the published ones.
+        problem: why the user's own are not used; "" if they are, or there are none.
+    """
+
+    checked: date
+    models: dict[str, list[Price]]
+    problem: str = ""
+
+    @classmethod
+    def read(cls, own: Path) -> Self:
+        """The shipped ones, and those of the file `own`, if it is there."""
+        with (Path(__file__).parent / NAME).open("rb") as file:
+            shipped = tomllib.load(file)
+        models, checked = _models(shipped), shipped["checked"]
+        try:
+            return cls(checked, models | _own(own))
+        except BadPrices as bad:
+            return cls(checked, models, f"{NAME} is not used: {bad}")
+
+    def at(self, model: str, slot: int) -> Price | None:
+        """The price of a model in a quarter hour, counted from the epoch; None if nobody knows it."""
+        for price in self.models.get(model, self.models.get(_DATED.sub("", model), [])):
+            if price.first <= slot:
+                return price
+        return None
+
+
+def _own(path: Path) -> dict[str, list[Price]]:
+    try:
+        if not path.is_file():
+            return {}
+        with path.open("rb") as file:
+            raw = file.read(MOST_BYTES + 1)
+    except OSError:
+        raise BadPrices("it cannot be read") from None
+    if len(raw) > MOST_BYTES:
+        raise BadPrices(f"it is longer than {MOST_BYTES} bytes")
+    try:
+        return _models(tomllib.loads(raw.decode()))
+    except UnicodeDecodeError:
+        raise BadPrices("it is not UTF-8") from None
+    except tomllib.TOMLDecodeError as error:
+        raise BadPrices(f"it is not TOML ({error})") from None
+    except RecursionError:
+        raise BadPrices("it is nested too deep") from None
+
+
+def _models(document: dict[str, Any]) -> dict[str, list[Price]]:
+    entries = document.get("price")
+    if not isinstance(entries, list) or document.keys() - {"price", "checked"}:
+        raise BadPrices("it holds other things than [[price]] and checked")
+    models: dict[str, list[Price]] = {}
+    for number, entry in enumerate(entries, 1):
+        try:
+            names, price = _entry(entry)
+        except BadPrices as bad:
+            raise BadPrices(f"in [[price]] number {number}, {bad}") from None
+        for name in names:
+            models.setdefault(name, []).append(price)
+    for prices in models.values():
+        prices.sort(key=lambda price: -price.first)
+    return models
+
+
+def _entry(entry: Any) -> tuple[list[str], Price]:
+    if not isinstance(entry, dict) or entry.keys() - {"models", "from", *RATES}:
+        raise BadPrices(f"the keys are models, from, {', '.join(RATES)}")
+    names = entry.get("models")
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise BadPrices('models is a list such as ["claude-opus-5"]')
+    since = entry.get("from", _EPOCH)
+    if not isinstance(since, date) or isinstance(since, datetime):
+        raise BadPrices("from is a day such as 2026-10-07")
+    return names, Price((since - _EPOCH).days * SLOTS_A_DAY, tuple(_rate(entry, kind) for kind in RATES))
+
+
+def _rate(entry: dict[str, Any], kind: str) -> float:
+    rate = entry.get(kind)
+    if isinstance(rate, bool) or not isinstance(rate, int | float) or not (isfinite(rate) and 0 <= rate <= 1_000_000):
+        raise BadPrices(f"{kind} is a number of US dollars for a million tokens")
+    return float(rate)
