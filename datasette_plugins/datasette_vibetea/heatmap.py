@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 UNCOUNTED: Final = ("token_usage", "session_metrics", "activity_pattern", "model_distribution", "project_activity")
 """Types that are nobody's act: the bill of each message, and sums and states of what has been counted already."""
 CHOICES: Final = 100
+COLUMNS: Final = ("source", "project", "type")
 
 # compared one by one: SQLite takes longer to look into a list
 ACTS: Final = " and ".join(f"type <> '{name}'" for name in UNCOUNTED)
@@ -30,13 +31,13 @@ _SINCE: Final = f"""(
 
 @dataclass(frozen=True, slots=True)
 class Hours:
-    """Events by slot, and whatever the filters on columns by (source, project)."""
+    """Events by slot; and whatever the filters on columns, by the values of COLUMNS."""
 
     slots: Counter[int] = field(default_factory=Counter)
-    names: Counter[tuple[str, str]] = field(default_factory=Counter)
+    acts: Counter[tuple[str, ...]] = field(default_factory=Counter)
 
     def __add__(self, other: Hours) -> Hours:
-        return Hours(self.slots + other.slots, self.names + other.names)
+        return Hours(self.slots + other.slots, self.acts + other.acts)
 
 
 class Heatmap:
@@ -56,8 +57,8 @@ class Heatmap:
             "start": filters.first,
             "counts": [hours.slots[slot] for slot in range(filters.first, filters.last)],
             "uncounted": UNCOUNTED,
-            "sources": _choices(hours, 0),
-            "projects": _choices(hours, 1),
+            "sources": _choices(hours, "source"),
+            "projects": _choices(hours, "project"),
         }
 
 
@@ -69,14 +70,14 @@ def _count(connection: sqlite3.Connection, filters: Filters, after: int | None) 
         sql = f"select {columns}, sum(n) from {rows} where {where} and {ACTS} group by {columns}"
         return connection.execute(sql, (*parameters, *values)).fetchall()
 
-    names = found("source, project", filters.without("source", "project"))
-    return Hours(Counter(dict(found("slot", filters))), Counter({(source, project): n for source, project, n in names}))
+    acts = found(", ".join(COLUMNS), filters.without("source", "project"))
+    return Hours(Counter(dict(found("slot", filters))), Counter({tuple(names): n for *names, n in acts}))
 
 
-def _choices(hours: Hours, column: int) -> list[str]:
+def _choices(hours: Hours, column: str) -> list[str]:
     """The most active names first, without those that cannot be asked for."""
     active: Counter[str] = Counter()
-    for pair, n in hours.names.items():
-        active[pair[column]] += n
-    names = sorted(active, key=lambda name: (-active[name], name))
-    return [name for name in names if 0 < len(name) <= MOST_CHARACTERS][:CHOICES]
+    for names, n in hours.acts.items():
+        active[names[COLUMNS.index(column)]] += n
+    busiest = sorted(active, key=lambda name: (-active[name], name))
+    return [name for name in busiest if 0 < len(name) <= MOST_CHARACTERS][:CHOICES]

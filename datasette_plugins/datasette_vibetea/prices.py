@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import re
 import tomllib
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from datetime import date, datetime
 from math import isfinite
-from operator import add
+from operator import add, mul
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final, NamedTuple, Self
 
 from datasette_vibetea.slots import SLOTS_A_DAY
 
 NAME: Final = "prices.toml"
 MOST_BYTES: Final = 65_536
-RATES: Final = ("input", "output", "cache_read", "cache_write", "cache_write_hour")
 _DATED: Final = re.compile(r"-\d{8}\Z", re.ASCII)
 _EPOCH: Final = date(1970, 1, 1)
 
@@ -24,8 +23,7 @@ class BadPrices(ValueError):
     """A file of prices that cannot be used; the text says what is wrong, and names no path."""
 
 
-@dataclass(frozen=True, slots=True)
-class Tokens:
+class Tokens(NamedTuple):
     """Of some messages: how many messages, and tokens of each kind; `cache_write` stay for five minutes."""
 
     messages: int
@@ -35,8 +33,12 @@ class Tokens:
     cache_write: int
     cache_write_hour: int
 
-    def __add__(self, other: Tokens) -> Tokens:
-        return Tokens(*map(add, astuple(self), astuple(other)))
+    def plus(self, other: Tokens) -> Tokens:
+        """Those of both."""
+        return Tokens(*map(add, self, other))
+
+
+RATES: Final = Tokens._fields[1:]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +50,7 @@ class Price:
 
     def cost(self, tokens: Tokens) -> float:
         """US dollars."""
-        kinds = (getattr(tokens, kind) for kind in RATES)
-        cost: float = sum(n * rate for n, rate in zip(kinds, self.rates, strict=True)) / 1_000_000
+        cost: float = sum(map(mul, tokens[1:], self.rates)) / 1_000_000
         return round(cost, 9)
 
 
@@ -79,7 +80,7 @@ class Prices:
 
     def at(self, model: str, slot: int) -> Price | None:
         """The price of a model in a quarter hour, counted from the epoch; None if nobody knows it."""
-        for price in self.models.get(model, self.models.get(_DATED.sub("", model), [])):
+        for price in self.models.get(model) or self.models.get(_DATED.sub("", model)) or ():
             if price.first <= slot:
                 return price
         return None

@@ -6,14 +6,14 @@ All of it comes from the daemon's tables of sums, so that a month of ten million
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from dataclasses import astuple, dataclass, field
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from datasette_vibetea.database import TABLE
-from datasette_vibetea.heatmap import ACTS
+from datasette_vibetea.heatmap import COLUMNS
 from datasette_vibetea.prices import NAME, Prices, Tokens
 from datasette_vibetea.slots import SLOT_SECONDS, SLOTS_A_DAY
 from datasette_vibetea.sums import Sums
@@ -34,7 +34,6 @@ _SLOT: Final = f"strftime('%s', timestamp) / {SLOT_SECONDS} as slot"
 _WHOSE: Final = "source, coalesce(project, '') as project"
 # The same columns as in the tables of sums, of the events after a sequence number, as the daemon makes them. Another
 # program's payload may be anything.
-_ACTIVITY: Final = f"(select {_SLOT}, {_WHOSE}, type, 1 as n from {TABLE} where seq > ?)"
 _OUTCOMES: Final = f"""(
     select {_SLOT}, {_WHOSE}, type, coalesce(tool, '') as tool, 1 as n,
         iif(type = 'error', coalesce(iif(json_valid(payload), payload ->> 'category', ''), ''), coalesce(outcome, ''))
@@ -72,18 +71,17 @@ _SESSIONS: Final = "select count(*) from sessions where first_at < ? and last_at
 
 @dataclass(frozen=True, slots=True)
 class _Sum:
-    """Events by type, endings by (type, tool, outcome), calls by (tool, milliseconds), tokens by (slot, model)."""
+    """What ended by (type, tool, outcome), tool calls by (tool, milliseconds), tokens by (slot, model)."""
 
-    types: Counter[str] = field(default_factory=Counter)
     outcomes: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     durations: Counter[tuple[str, int]] = field(default_factory=Counter)
     usage: dict[tuple[int, str], Tokens] = field(default_factory=dict)
 
     def __add__(self, other: _Sum) -> _Sum:
         usage = self.usage | {
-            key: self.usage[key] + tokens if key in self.usage else tokens for key, tokens in other.usage.items()
+            key: self.usage[key].plus(tokens) if key in self.usage else tokens for key, tokens in other.usage.items()
         }
-        return _Sum(self.types + other.types, self.outcomes + other.outcomes, self.durations + other.durations, usage)
+        return _Sum(self.outcomes + other.outcomes, self.durations + other.durations, usage)
 
 
 class Statistics:
@@ -99,7 +97,8 @@ class Statistics:
             return None
         filters = filters.without("type", "tool")
         sums = self._sums.of(connection, filters)
-        return _figures(connection, filters, sums, _usage(sums, _prices(connection)))
+        hours = self._heatmap.hours(connection, filters)
+        return _figures(connection, filters, hours, sums, _usage(sums, _prices(connection)))
 
     def read(self, connection: sqlite3.Connection, filters: Filters) -> dict[str, Any]:
         """The heatmap's data, and beside it what is counted otherwise.
@@ -120,10 +119,10 @@ class Statistics:
         return {
             "outdated": False,
             **self._heatmap.read(connection, filters),
-            "figures": _figures(connection, filters, sums, usage),
-            "types": _top(sums.types),
-            "of_projects": _top(_names(hours, filters, "project")),
-            "of_sources": _top(_names(hours, filters, "source")),
+            "figures": _figures(connection, filters, hours, sums, usage),
+            "types": _top(_acts(hours, filters, "type")),
+            "of_projects": _top(_acts(hours, filters, "project")),
+            "of_sources": _top(_acts(hours, filters, "source")),
             "tools": _tools(sums),
             "errors": _top(errors)["names"],
             "usage": usage,
@@ -132,15 +131,14 @@ class Statistics:
 
 
 def _count(connection: sqlite3.Connection, filters: Filters, after: int | None) -> _Sum:
-    def found(columns: str, sums: str, table: str, since: str, more: str = "true") -> Iterable[tuple[Any, ...]]:
+    def found(columns: str, sums: str, table: str, since: str) -> Iterable[tuple[Any, ...]]:
         where, values = filters.where_days() if table == "durations" else filters.where()
         rows, parameters = (table, ()) if after is None else (since, (after,))
-        sql = f"select {columns}, {sums} from {rows} where {where} and {more} group by {columns}"
+        sql = f"select {columns}, {sums} from {rows} where {where} group by {columns}"
         return connection.execute(sql, (*parameters, *values))
 
     tokens = found("slot, model", _KINDS, "usage", _USAGE)
     return _Sum(
-        Counter(dict(found("type", "sum(n)", "activity", _ACTIVITY, ACTS))),
         Counter({tuple(key): n for *key, n in found("type, tool, outcome", "sum(n)", "outcomes", _OUTCOMES)}),
         _rounded(found("tool, about_ms", "sum(n)", "durations", _DURATIONS)),
         {(slot, model): Tokens(*(int(n or 0) for n in kinds)) for slot, model, *kinds in tokens},
@@ -160,7 +158,9 @@ def _rounded(timed: Iterable[tuple[str, int, int]]) -> Counter[tuple[str, int]]:
     return counts
 
 
-def _figures(connection: sqlite3.Connection, filters: Filters, sums: _Sum, usage: dict[str, Any]) -> dict[str, Any]:
+def _figures(
+    connection: sqlite3.Connection, filters: Filters, hours: Hours, sums: _Sum, usage: dict[str, Any]
+) -> dict[str, Any]:
     """The few numbers that say most.
 
     `events`; `sessions` that were open; tool `calls` that ended, and how many of them `failed`; `tokens` of all kinds,
@@ -176,7 +176,7 @@ def _figures(connection: sqlite3.Connection, filters: Filters, sums: _Sum, usage
         calls[outcome if kind == "tool" else ""] += n if kind == "tool" else 0
     models = usage["models"]
     return {
-        "events": sums.types.total(),
+        "events": hours.slots.total(),
         "sessions": sessions,
         "calls": calls.total(),
         "failed": calls["failed"],
@@ -187,15 +187,14 @@ def _figures(connection: sqlite3.Connection, filters: Filters, sums: _Sum, usage
     }
 
 
-def _names(hours: Hours, filters: Filters, column: str) -> Counter[str]:
-    """Events of what is asked for, by project or by source."""
-    asked = dict(filters.columns)
-    names: Counter[str] = Counter()
-    for (source, project), n in hours.names.items():
-        pair = {"source": source, "project": project}
-        if all(asked.get(name, value) == value for name, value in pair.items()):
-            names[pair[column]] += n
-    return names
+def _acts(hours: Hours, filters: Filters, column: str) -> Counter[str]:
+    """Events of what is asked for, by project, source or type."""
+    acts: Counter[str] = Counter()
+    for names, n in hours.acts.items():
+        told = dict(zip(COLUMNS, names, strict=True))
+        if all(told[name] == value for name, value in filters.columns):
+            acts[told[column]] += n
+    return acts
 
 
 def _top(counts: Counter[str]) -> dict[str, Any]:
@@ -255,7 +254,7 @@ def _usage(sums: _Sum, prices: Prices) -> dict[str, Any]:
         price = prices.at(model, slot)
         cost = price.cost(tokens) if price else None
         spent[model] += cost or 0
-        rows.append([slot, model, *astuple(tokens), cost])
+        rows.append([slot, model, *tokens, cost])
     models = sorted(spent, key=lambda model: (-spent[model], model))
     places = {model: place for place, model in enumerate(models)}
     for row in rows:
