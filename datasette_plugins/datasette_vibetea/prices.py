@@ -7,7 +7,7 @@ import tomllib
 from dataclasses import dataclass
 from datetime import date, datetime
 from math import isfinite
-from operator import add, mul
+from operator import add
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Self
 
@@ -50,8 +50,10 @@ class Price:
 
     def cost(self, tokens: Tokens) -> float:
         """US dollars."""
-        cost: float = sum(map(mul, tokens[1:], self.rates)) / 1_000_000
-        return round(cost, 9)
+        _, given, told, read, written, hour = tokens
+        rates = self.rates
+        cost = given * rates[0] + told * rates[1] + read * rates[2] + written * rates[3] + hour * rates[4]
+        return round(cost / 1_000_000, 9)
 
 
 @dataclass(frozen=True, slots=True)

@@ -133,7 +133,7 @@ def test_days_and_hours_are_those_of_the_viewers_clock(opened: Any, empty_db: Ev
     assert [int(text.split()[0].replace(",", "")) for text in said] == [hours[hour] for hour in range(24)]
     page.locator("summary", has_text="Day by day").click()
     days = page.locator("#day-by-day tbody tr").evaluate_all(
-        "all => all.map(row => [row.cells[0].textContent, row.cells[3].querySelector('a')?.title])"
+        "all => all.map(row => [row.cells[0].textContent, row.cells[4].querySelector('a')?.title])"
     )
     assert [(int(re.findall(r"\d+", day)[0]), int(n.replace(",", ""))) for day, n in days] == sorted(tokens.items())
 

@@ -60,12 +60,16 @@ function show(data) {
       return [
         text(tool) || "none",
         { text: number(calls), share: calls / most, href: links.events(range, ended) },
-        ...["failed", "interrupted", "refused"].map((outcome) => {
-          const n = outcomes[outcome];
-          return n ? { text: number(n), href: links.events(range, { ...ended, outcome__exact: outcome }) } : "0";
-        }),
+        how("failed"),
         ...[p50, p95].map((ms) => (ms === null ? "" : { text: duration(ms), href: slowest })),
+        how("interrupted"),
+        how("refused"),
       ];
+
+      function how(outcome) {
+        const n = outcomes[outcome];
+        return n ? { text: number(n), href: links.events(range, { ...ended, outcome__exact: outcome }) } : "0";
+      }
     }));
     more("tools", others);
   }

@@ -41,9 +41,9 @@ export function showUsage(data, days, links) {
     const messages = links.events(time, { type__exact: "token_usage", ...named("model", name) });
     return [
       ...heads,
+      sum.cost === null ? "no price" : { text: dollars(sum.cost), href: used },
       { text: number(sum.messages), href: messages },
       ...TOKENS.map((kind) => (sum[kind] ? { text: short(sum[kind]), title: number(sum[kind]), href: used } : "0")),
-      sum.cost === null ? "no price" : { text: dollars(sum.cost), href: used },
     ];
   }
 }
