@@ -53,13 +53,11 @@ _TOKENS: Final = {
     "cache_creation_tokens": "cacheCreationTokens",
     "cache_creation_hour_tokens": "cacheCreationHourTokens",
 }
+_BOUNDED: Final = ", ".join(
+    f"max(0, min(cast(payload ->> '{key}' as integer), {2**40})) as {name}" for name, key in _TOKENS.items()
+)
 _USAGE: Final = f"""(
-    select {_SLOT}, {_WHOSE}, coalesce(model, '') as model, 1 as messages, {
-    ", ".join(
-        f"max(0, min(cast(json_extract(payload, '$.{key}') as integer), {2**40})) as {name}"
-        for name, key in _TOKENS.items()
-    )
-}
+    select {_SLOT}, {_WHOSE}, coalesce(model, '') as model, 1 as messages, {_BOUNDED}
     from {TABLE} where seq > ? and type = 'token_usage' and json_valid(payload)
 )"""
 _KINDS: Final = """
@@ -173,7 +171,8 @@ def _figures(
     (sessions,) = connection.execute(sql, [*ends, *(value for _, value in named)]).fetchone()
     calls = Counter[str]()
     for (kind, _, outcome), n in sums.outcomes.items():
-        calls[outcome if kind == "tool" else ""] += n if kind == "tool" else 0
+        if kind == "tool":
+            calls[outcome] += n
     models = usage["models"]
     return {
         "events": hours.slots.total(),

@@ -11,8 +11,6 @@ import { showUsage } from "./usage.js";
 import { WEEKDAY_LONG, events, hours, number } from "./when.js";
 import { duration, human, text } from "./words.js";
 
-const MONDAY = new Date(2024, 0, 1);
-
 const part = (id) => document.getElementById(id);
 const main = part("statistics");
 const filters = new Filters(part("filters"), () => refresher.now());
@@ -79,8 +77,8 @@ function show(data) {
     part("no-errors").hidden = all.length > 0;
     const most = Math.max(...all.map(([, n]) => n));
     fill(part("errors"), all.map(([category, n]) => {
-      const query = { type__exact: "error", payload__contains: `"category":"${category}"` };
-      return [human(category) || "unknown", { text: number(n), share: n / most, href: links.events(range, query) }];
+      const rows = links.events(range, { type__exact: "error", payload__contains: `"category":"${category}"` });
+      return [human(category) || "unknown", { text: number(n), share: n / most, href: category && rows }];
     }));
   }
 }
@@ -99,7 +97,7 @@ function busiest(days) {
   }
   columns(part("by-hour"), byHour.map((n, at) => ({ n, label: String(at).padStart(2, "0"), title: `${events(n)}, ${hours(at)}` })));
   columns(part("by-day"), byDay.map((n, at) => {
-    const name = WEEKDAY_LONG.format(new Date(MONDAY.getFullYear(), MONDAY.getMonth(), MONDAY.getDate() + at));
+    const name = WEEKDAY_LONG.format(new Date(2024, 0, 1 + at)); // a Monday was the first
     return { n, label: name.slice(0, 2), title: `${events(n)}, ${name}` };
   }));
   part("hours").href = `heatmap${location.search}`;
