@@ -1,7 +1,7 @@
 """One poller for all readers of a database, running while there are any.
 
 Polling the cursor query itself is as cheap as any other sign of change, and unlike watching the write-ahead log it
-loses nothing: a commit becomes visible after its bytes are written.
+loses nothing: a commit becomes visible after its bytes are written. To watch it makes the next poll come sooner.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
 from datasette_vibetea.database import PAGE_ROWS, Frame, Reader, Replaced
+from datasette_vibetea.hint import Hint
 from datasette_vibetea.lock import abandoned
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-POLL_SECONDS: Final = 0.05
 PROBE_SECONDS: Final = 2.0
 QUEUED_BATCHES: Final = 50
 RESET: Final = b"id:\nevent: reset\ndata: {}\n\n"
@@ -90,6 +90,7 @@ class Hub:
     async def _poll(self, reader: Reader, cursor: int) -> None:
         last = b""
         probe = 0.0
+        hint = Hint(self._path)
         try:
             while self._clients and not server_is_stopping():
                 if time.monotonic() >= probe:
@@ -100,7 +101,7 @@ class Hub:
                     cursor = batch[-1].seq
                     self._tell(batch)
                 if len(batch) < PAGE_ROWS:
-                    await asyncio.sleep(POLL_SECONDS)
+                    await hint.pause()
         except Replaced:
             last = RESET
         except (sqlite3.Error, OSError) as error:
@@ -112,6 +113,7 @@ class Hub:
             for client in clients:
                 client.end(last)
             reader.close()
+            hint.close()
 
     async def _probe(self) -> None:
         before, self._abandoned = self._abandoned, await asyncio.to_thread(abandoned, self._path)

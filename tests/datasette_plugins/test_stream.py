@@ -130,7 +130,6 @@ async def test_a_reader_too_slow_for_its_queue_is_ended_and_resumes(
     empty_db: Events, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(hub, "QUEUED_BATCHES", 2)
-    monkeypatch.setattr(hub, "POLL_SECONDS", 0.005)
     app = Datasette([str(empty_db.path)]).app()
     async with opened(app) as quick, opened(app) as slow:
         await slow.until("live")
