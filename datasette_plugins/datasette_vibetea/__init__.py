@@ -35,12 +35,13 @@ hookimpl = HookimplMarker("datasette")  # Datasette's own marker, with its types
 @hookimpl
 def register_routes(datasette: Any) -> list[tuple[str, Callable[..., Any]]]:
     """The pages, their data and the stream."""
+    board = sessions.Sessions()
     hours = heatmap.Heatmap()
     return [
         *((rf"{page.path}$", pages.view(page)) for page in pages.PAGES),
-        (rf"{pages.PATH}/overview\.json$", answers.view(overview.Overview(hours).read)),
+        (rf"{pages.PATH}/overview\.json$", answers.view(overview.Overview(board, hours).read)),
         (rf"{pages.PATH}/heatmap\.json$", answers.view(hours.read)),
-        (rf"{pages.PATH}/sessions\.json$", answers.view(sessions.read)),
+        (rf"{pages.PATH}/sessions\.json$", answers.view(board.read)),
         (rf"{pages.PATH}/live\.json$", answers.view(live.read)),
         (rf"{pages.PATH}/older\.json$", answers.view(live.older, live.Older.parse)),
         (rf"{pages.PATH}/statistics\.json$", answers.view(statistics.Statistics(hours).read)),

@@ -1,4 +1,4 @@
-"""Answers in JSON for the pages' scripts: one query on a read-only connection of its own, for those who may see it."""
+"""Answers in JSON for the pages' scripts: one query on a read-only connection of ours, for those who may see it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 import json
 import sqlite3
 import time
-from contextlib import closing
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from datasette import Response
@@ -15,7 +15,7 @@ from datasette_vibetea import access, database, guard
 from datasette_vibetea.filters import BadFilter, Filters
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterator
     from pathlib import Path
 
 SECONDS: Final = 10.0
@@ -33,6 +33,7 @@ def view(
     400 for a filter that means nothing, 403 for a page of another origin or one who may not see the events, 404
     without a database, 503 if it cannot be read now.
     """
+    connections = _Connections()
 
     async def answered(datasette: Any, request: Any) -> Response:
         if guard.foreign(request.scope["headers"]):
@@ -48,15 +49,57 @@ def view(
         except BadFilter as bad:
             return _json({"error": str(bad)}, 400)
         try:
-            return _json(await asyncio.to_thread(_found, attached.path, read, question))
+            return _json(await asyncio.to_thread(_found, connections, attached.path, read, question))
         except (sqlite3.Error, OSError):
             return _json({"error": "the events cannot be read now"}, 503)
 
     return answered
 
 
-def _found(path: Path, read: Callable[[sqlite3.Connection, Any], dict[str, Any]], question: Any) -> dict[str, Any]:
-    with closing(database.connect(path)) as connection:
+class _Connections:
+    """Keeps a connection for the next question: to read the schema and to prepare takes longer than most queries."""
+
+    def __init__(self) -> None:
+        self._idle: list[tuple[tuple[int, int], sqlite3.Connection]] = []
+
+    def __del__(self) -> None:
+        for _, connection in self._idle:
+            connection.close()
+
+    @contextmanager
+    def lent(self, path: Path) -> Iterator[sqlite3.Connection]:
+        """A connection to the file that is there now. Raises sqlite3.Error and OSError."""
+        identity = database.identity(path)
+        connection = self._kept(identity) or database.connect(path)
+        try:
+            yield connection
+            connection.rollback()
+        except BaseException:
+            connection.close()
+            raise
+        if self._idle:
+            connection.close()
+        else:
+            self._idle.append((identity, connection))
+
+    def _kept(self, identity: tuple[int, int]) -> sqlite3.Connection | None:
+        try:
+            known, connection = self._idle.pop()
+        except IndexError:
+            return None
+        if known == identity:
+            return connection
+        connection.close()
+        return None
+
+
+def _found(
+    connections: _Connections,
+    path: Path,
+    read: Callable[[sqlite3.Connection, Any], dict[str, Any]],
+    question: Any,
+) -> dict[str, Any]:
+    with connections.lent(path) as connection:
         deadline = time.monotonic() + SECONDS
         connection.set_progress_handler(lambda: time.monotonic() > deadline, STEPS)
         connection.execute("begin")  # one state of the database for all that is asked

@@ -124,7 +124,7 @@ class Reader:
         self._path = path
         self._lock = threading.Lock()
         self._connection = connect(path)
-        self._identity = _identity(path)
+        self._identity = identity(path)
 
     def page(self, after: int) -> list[Frame]:
         """Up to PAGE_ROWS events whose seq is above `after`, in order."""
@@ -138,7 +138,7 @@ class Reader:
     def ask(self, question: Callable[[sqlite3.Connection], Found]) -> Found:
         """What the question finds, in one state of the database."""
         with self._lock:
-            if _identity(self._path) != self._identity:
+            if identity(self._path) != self._identity:
                 raise Replaced
             self._connection.execute("begin")
             try:
@@ -171,7 +171,8 @@ def connect(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def _identity(path: Path) -> tuple[int, int]:
+def identity(path: Path) -> tuple[int, int]:
+    """What tells the file from another in its place. Raises OSError."""
     status = os.stat(path)  # noqa: PTH116 ten times a second: half the price of Path.stat
     return status.st_dev, status.st_ino
 

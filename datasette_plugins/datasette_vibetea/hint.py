@@ -6,9 +6,8 @@ followed by several looks, and the regular ones go on.
 
 from __future__ import annotations
 
-import asyncio
+import threading
 import time
-from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from watchdog.events import FileModifiedEvent, FileSystemEvent, FileSystemEventHandler
@@ -28,40 +27,36 @@ GAP_SECONDS: Final = 0.02
 
 
 class Hint(FileSystemEventHandler):
-    """Paces the looks at one database, on the running loop. Close it."""
+    """Paces the looks of one thread at a database. Close it."""
 
     def __init__(self, database: Path) -> None:
         file = database.resolve()  # the log lies beside the file itself, not beside a link to it
         self._files = {str(file), f"{file}-wal"}
-        self._loop = asyncio.get_running_loop()
-        self._written = asyncio.Event()
+        self._written = threading.Event()
         self._soon: list[float] = []
         self._hinted = 0.0
         self._observer = _observe(self, file.parent)
 
-    async def pause(self) -> None:
+    def pause(self) -> None:
         """Return when it is time for the next look."""
-        try:
-            async with asyncio.timeout(self._soon.pop(0) if self._soon else POLL_SECONDS):
-                await self._written.wait()
-        except TimeoutError:
+        if not self._written.wait(self._soon.pop(0) if self._soon else POLL_SECONDS):
             return
-        await asyncio.sleep(self._hinted + GAP_SECONDS - time.monotonic())
+        time.sleep(max(0.0, self._hinted + GAP_SECONDS - time.monotonic()))
         self._written.clear()
         self._hinted = time.monotonic()
         self._soon = list(SOON)
 
     def close(self) -> None:
-        """End its threads."""
+        """End its threads, and a pause."""
+        self._written.set()
         if self._observer is not None:
             self._observer.stop()
             self._observer.join()
 
     def on_modified(self, event: FileSystemEvent) -> None:
-        """Wake the loop (watchdog's own thread)."""
-        if event.src_path in self._files and not self._written.is_set():
-            with suppress(RuntimeError):  # the loop is gone
-                self._loop.call_soon_threadsafe(self._written.set)
+        """A file of the folder was written to (watchdog's own thread)."""
+        if event.src_path in self._files:
+            self._written.set()
 
 
 def _observe(handler: FileSystemEventHandler, folder: Path) -> BaseObserver | None:

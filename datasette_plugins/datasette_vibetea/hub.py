@@ -11,6 +11,7 @@ import logging
 import signal
 import sqlite3
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
@@ -90,18 +91,20 @@ class Hub:
     async def _poll(self, reader: Reader, cursor: int) -> None:
         last = b""
         probe = 0.0
+        batch: Batch = []
         hint = Hint(self._path)
+        looker = ThreadPoolExecutor(1, "vibetea-hub")
+        loop = asyncio.get_running_loop()
         try:
             while self._clients and not server_is_stopping():
                 if time.monotonic() >= probe:
                     await self._probe()
                     probe = time.monotonic() + PROBE_SECONDS
-                batch = await asyncio.to_thread(reader.page, cursor)
+                more = len(batch) == PAGE_ROWS
+                batch = await loop.run_in_executor(looker, self._look, reader, hint, cursor, probe, more)
                 if batch:
                     cursor = batch[-1].seq
                     self._tell(batch)
-                if len(batch) < PAGE_ROWS:
-                    await hint.pause()
         except Replaced:
             last = RESET
         except (sqlite3.Error, OSError) as error:
@@ -112,8 +115,22 @@ class Hub:
             clients, self._clients = self._clients, set()
             for client in clients:
                 client.end(last)
-            reader.close()
             hint.close()
+            looker.shutdown(wait=False)
+            reader.close()
+
+    def _look(self, reader: Reader, hint: Hint, cursor: int, until: float, more: bool) -> Batch:
+        """What is new, as soon as something is; nothing after some time, or when nobody is there to tell.
+
+        The thread waits by itself: to wake the loop ten times a second for nothing would cost twice as much.
+        """
+        while self._clients and not server_is_stopping() and time.monotonic() < until:
+            if not more:
+                hint.pause()
+            more = False
+            if batch := reader.page(cursor):
+                return batch
+        return []
 
     async def _probe(self) -> None:
         before, self._abandoned = self._abandoned, await asyncio.to_thread(abandoned, self._path)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from datasette_vibetea.database import TABLE
 from datasette_vibetea.filters import MOST_CHARACTERS
+from datasette_vibetea.minutes import Minutes
 
 if TYPE_CHECKING:
     import sqlite3
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 MOST: Final = 200
 MOST_AGENTS: Final = 20
-MINUTES: Final = 30
 CHOICES: Final = 100
 
 _HAS_BOARD: Final = "select 1 from sqlite_master where type = 'view' and name = 'board'"
@@ -54,56 +53,55 @@ _AGENTS: Final = """
         reason, since, tool, present
     from present where place <= :most order by first_at, agent_id
 """
-# Thirty short looks into the index are cheaper than to group whatever a busy half hour holds. A time begins with its
-# minute.
-_MINUTES: Final = f"""
-    select shown.key, minute.key, (
-        select count(*) from {TABLE}
-        where session_id = shown.value and timestamp >= minute.value and timestamp < minute.value || '~')
-    from json_each(:sessions) as shown cross join json_each(:minutes) as minute
-"""
 
 
-def read(connection: sqlite3.Connection, filters: Filters) -> dict[str, Any]:
-    """`sessions`, those who need somebody first, out of `live` on the board; the sources and projects to choose.
+class Sessions:
+    """The board, with the counts that are kept for it. May be asked from any thread."""
 
-    Each has its `agents`, out of `present`, and `activity`, its events in each of the last MINUTES minutes, the running
-    one last. `now` is the server's clock. `outdated` is a database no daemon of today has opened yet.
-    """
-    outdated = not connection.execute(_HAS_BOARD).fetchone()
-    board = [] if outdated else _rows(connection, _LIVE)
-    asked = [(name, value) for name, value in filters.columns if name in {"source", "project"}]
-    live = [each for each in board if all((each[name] or "") == value for name, value in asked)]
-    now = datetime.now(UTC)
-    return {
-        "outdated": outdated,
-        "now": now.isoformat(timespec="milliseconds"),
-        "live": len(live),
-        "sessions": _full(connection, live[:MOST], now) if live else [],
-        "sources": _choices(board, "source"),
-        "projects": _choices(board, "project"),
-    }
+    def __init__(self) -> None:
+        self._minutes = Minutes()
 
+    def read(self, connection: sqlite3.Connection, filters: Filters) -> dict[str, Any]:
+        """`sessions`, those who need somebody first, out of `live` on the board; the sources and projects to choose.
 
-def _full(connection: sqlite3.Connection, sessions: list[dict[str, Any]], now: datetime) -> list[dict[str, Any]]:
-    """The same, with their agents and their activity."""
-    full = [{**each, "agents": [], "present": 0, "activity": [0] * MINUTES} for each in sessions]
-    going = [each for each in full if each["state"] not in {"dead", "ended"}]
-    asking = [place for place, each in enumerate(going) if each["reason"] == "permission"]
-    parameters = {"sessions": _ids(going), "asking": json.dumps(asking), "most": MOST_AGENTS}
-    for agent in _rows(connection, _AGENTS, parameters):
-        session = going[agent.pop("session")]
-        session["present"] = agent.pop("present")
-        session["agents"].append(agent)
-    minutes = [(now - timedelta(minutes=back)).isoformat()[:16] for back in reversed(range(MINUTES))]
-    parameters = {"sessions": _ids(full), "minutes": json.dumps(minutes)}
-    for place, minute, n in connection.execute(_MINUTES, parameters):
-        full[place]["activity"][minute] = n
-    return full
+        Each has its `agents`, out of `present`, and `activity`, its events in each of the last MINUTES minutes, the
+        running one last. `now` is the server's clock. `outdated` is a database no daemon of today has opened yet.
+        """
+        outdated = not connection.execute(_HAS_BOARD).fetchone()
+        board = [] if outdated else _rows(connection, _LIVE)
+        asked = [(name, value) for name, value in filters.columns if name in {"source", "project"}]
+        live = [each for each in board if all((each[name] or "") == value for name, value in asked)]
+        now = datetime.now(UTC)
+        return {
+            "outdated": outdated,
+            "now": now.isoformat(timespec="milliseconds"),
+            "live": len(live),
+            "sessions": self._full(connection, live[:MOST], now) if live else [],
+            "sources": _choices(board, "source"),
+            "projects": _choices(board, "project"),
+        }
 
-
-def _ids(sessions: list[dict[str, Any]]) -> str:
-    return json.dumps([each["session_id"] for each in sessions])
+    def _full(
+        self, connection: sqlite3.Connection, sessions: list[dict[str, Any]], now: datetime
+    ) -> list[dict[str, Any]]:
+        """The same, with their agents and their activity."""
+        activity = self._minutes.read(connection, [each["session_id"] for each in sessions], now)
+        full = [
+            {**each, "agents": [], "present": 0, "activity": counts}
+            for each, counts in zip(sessions, activity, strict=True)
+        ]
+        going = [each for each in full if each["state"] not in {"dead", "ended"}]
+        asking = [place for place, each in enumerate(going) if each["reason"] == "permission"]
+        parameters = {
+            "sessions": json.dumps([each["session_id"] for each in going]),
+            "asking": json.dumps(asking),
+            "most": MOST_AGENTS,
+        }
+        for agent in _rows(connection, _AGENTS, parameters):
+            session = going[agent.pop("session")]
+            session["present"] = agent.pop("present")
+            session["agents"].append(agent)
+        return full
 
 
 def _rows(connection: sqlite3.Connection, sql: str, parameters: dict[str, Any] | None = None) -> list[dict[str, Any]]:

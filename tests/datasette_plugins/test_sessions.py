@@ -204,7 +204,7 @@ async def test_old_sessions_cost_nothing(daemon: Sessions, empty_db: Events) -> 
 
         with closing(database.connect(daemon.path)) as connection:
             connection.set_progress_handler(step, 10)
-            assert len(sessions.read(connection, Filters.parse({}))["sessions"]) == 1
+            assert len(sessions.Sessions().read(connection, Filters.parse({}))["sessions"]) == 1
         return counted
 
     few = steps()
