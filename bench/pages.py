@@ -1,0 +1,127 @@
+"""What the pages' data cost over a million and over ten million events, beside the raw queries they replace.
+
+`python bench/pages.py [--events N ...]` times whole answers of the real server on loopback: cold, the first of a server
+that has just started, with nothing of the file in the system's memory, and warm. 200 sessions are at work meanwhile.
+Ten million events take 6 GB of a temporary folder and some minutes to make.
+"""
+
+from __future__ import annotations
+
+import argparse
+import http.client
+import os
+import sqlite3
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
+
+from generated import generate, go_on
+from measure import interleave, median, table
+from served import served
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+LIVE: Final = 200
+ROUNDS: Final = 20
+RAW_ROUNDS: Final = 2
+ACTS: Final = (
+    "type not in ('token_usage', 'session_metrics', 'activity_pattern', 'model_distribution', 'project_activity')"
+)
+MONTH: Final = "timestamp > strftime('%Y-%m-%dT%H:%M:%fZ', 'now', '-30 days')"
+HEATMAP: Final = (f"select strftime('%s', timestamp) / 900, count(*) from events where {MONTH} and {ACTS} group by 1",)
+SESSIONS: Final = (
+    """select session_id, source, project, max(timestamp) as last, count(*), sum(json_extract(payload, '$.inputTokens'))
+        from events group by session_id having last > strftime('%Y-%m-%dT%H:%M:%fZ', 'now', '-30 minutes')""",
+)
+STATISTICS: Final = (
+    f"""select type, tool, project, source, outcome, count(*), avg(duration_ms)
+        from events where {MONTH} group by 1, 2, 3, 4, 5""",
+    f"""select date(timestamp), model, sum(json_extract(payload, '$.inputTokens')),
+        sum(json_extract(payload, '$.outputTokens'))
+        from events where {MONTH} and type = 'token_usage' group by 1, 2""",
+)
+CASES: Final[dict[str, tuple[str, str, tuple[str, ...]]]] = {
+    "overview.json": ("/-/vibetea/overview.json?days=30", "50", SESSIONS + HEATMAP),
+    "heatmap.json, 30 days": ("/-/vibetea/heatmap.json?days=30", "20", HEATMAP),
+    "sessions.json": ("/-/vibetea/sessions.json", "5", SESSIONS),
+    "statistics.json, 30 days": ("/-/vibetea/statistics.json?days=30", "100", STATISTICS),
+    "Datasette's table of events": ("/vibetea/events", "", ()),
+}
+"""The address, the aim in milliseconds when warm, and what would have to be asked of the events themselves."""
+
+
+def ask(address: str, path: str) -> int:
+    """The status, once the whole answer is there."""
+    connection = http.client.HTTPConnection(urlsplit(address).netloc, timeout=300)
+    connection.request("GET", path)
+    answer = connection.getresponse()
+    answer.read()
+    connection.close()
+    return answer.status
+
+
+def cold(database: Path, path: str) -> float:
+    """Seconds of the first answer."""
+    with served(database) as (address, _):
+        for file in database.parent.iterdir():
+            descriptor = os.open(file, os.O_RDONLY)
+            os.fsync(descriptor)
+            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+            os.close(descriptor)
+        begin = time.perf_counter()
+        status = ask(address, path)
+        took = time.perf_counter() - begin
+    assert status == 200, f"{path} answered {status}"
+    return took
+
+
+def raw(database: Path, statements: tuple[str, ...]) -> float:
+    """Seconds they take on a connection of their own, the quickest of a few rounds."""
+    connection = sqlite3.connect(f"file:{database}?mode=ro", uri=True)
+    took = []
+    for _ in range(RAW_ROUNDS):
+        begin = time.perf_counter()
+        for statement in statements:
+            connection.execute(statement).fetchall()
+        took.append(time.perf_counter() - begin)
+    connection.close()
+    return min(took)
+
+
+def measure(database: Path, events: int) -> None:
+    """Print one table."""
+    go_on(database, LIVE)
+    first = {name: cold(database, path) * 1000 for name, (path, _, _) in CASES.items()}
+    with served(database) as (address, _):
+
+        def asked(path: str) -> Callable[[], object]:
+            return lambda: ask(address, path)
+
+        warm = interleave({name: asked(path) for name, (path, _, _) in CASES.items()}, ROUNDS)
+    rows = []
+    for name, (_, aim, statements) in CASES.items():
+        found = median(warm[name]) * 1000
+        replaced = raw(database, statements) * 1000 if statements else 0.0
+        ratio = f"{replaced / found:.0f}" if statements else ""
+        rows.append((name, first[name], found, aim, replaced or "", ratio))
+    print(f"\n{events} events, {LIVE} sessions at work")
+    print(table(rows, ("answer", "cold ms", "warm ms", "aim", "raw ms", "x")))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--events", type=int, nargs="+", default=[1_000_000, 10_000_000])
+    for events in parser.parse_args().events:
+        with tempfile.TemporaryDirectory() as folder:
+            database = Path(folder, "vibetea.db")
+            begin = time.monotonic()
+            generate(database, events)
+            print(f"\nMade {events} events in {time.monotonic() - begin:.0f} s, {database.stat().st_size / 1e9:.1f} GB")
+            measure(database, events)
+
+
+if __name__ == "__main__":
+    main()
