@@ -22,6 +22,7 @@ FILE_KEYS: Final[Mapping[str, tuple[type, ...]]] = {
     "basename_allowlist": (str, list),
     "plugins": (list,),
     "server_url": (str,),
+    "supabase_url": (str,),
     "buffer_size": (int,),
 }
 """What `config.toml` may hold; a list is one of strings."""
@@ -56,6 +57,7 @@ class Config(NamedTuple):  # a data class would double the time `vibetea status`
     socket_override: Path | None
     since: int
     server_url: str | None
+    supabase_url: str | None
     buffer_size: int
 
     @classmethod
@@ -67,8 +69,9 @@ class Config(NamedTuple):  # a data class would double the time `vibetea status`
         `VIBETEA_SOURCE_ID`: this machine's name on the wire, `[A-Za-z0-9._-]{1,64}`; the host's name at `standard`,
         `this-machine` at `strict`. `VIBETEA_PRIVACY`: `standard` or `strict`. `VIBETEA_BASENAME_ALLOWLIST`: comma
         list of extensions whose file names may be told; unset allows all, empty none. `VIBETEA_SOCKET`: the hook
-        socket. `VIBETEA_SERVER_URL`: the relay events are sent to; unset, nothing leaves. `VIBETEA_BUFFER_SIZE`:
-        events in one request at most, 1000. `config.toml` in the state folder may hold the same in lower case without
+        socket. `VIBETEA_SERVER_URL`: the relay events are sent to; unset, nothing leaves. `VIBETEA_SUPABASE_URL`: the
+        functions that are asked for hours from before this database. `VIBETEA_BUFFER_SIZE`: events in one request
+        at most, 1000. `config.toml` in the state folder may hold the same in lower case without
         the prefix, and `plugins`, a list of module names: nothing from outside is loaded that is not named there.
         """
         user_home = environ.get("HOME") or _home_of_user()
@@ -96,7 +99,8 @@ class Config(NamedTuple):  # a data class would double the time `vibetea status`
             plugins=tuple(file.get("plugins", ())),
             socket_override=expanded(override, user_home) if override else None,
             since=time.time_ns() - IMPORT_DAYS * 86_400_000_000_000,
-            server_url=relay_address(setting("server_url")),
+            server_url=server_address(setting("server_url")),
+            supabase_url=server_address(setting("supabase_url")),
             buffer_size=_buffer_size(setting("buffer_size")),
         )
 
@@ -217,8 +221,8 @@ def _source(setting: Setting, privacy: str) -> str:
     return "".join(letter if letter in SOURCE_CHARACTERS else "-" for letter in host) or "this-machine"
 
 
-def relay_address(setting: Setting) -> str | None:
-    """The relay's address in its one form, however it is written. Raises ConfigError, which never repeats the value.
+def server_address(setting: Setting) -> str | None:
+    """A server's address in its one form, however it is written. Raises ConfigError, which never repeats the value.
 
     ASCII; scheme and host in lower case; without the scheme's own port, and without a slash at its end. Where a sink
     stands is kept by this text.
@@ -228,7 +232,7 @@ def relay_address(setting: Setting) -> str | None:
     from urllib.parse import urlsplit
 
     text = str(setting.value)
-    example = "it must look like https://relay.example"
+    example = "it must look like https://server.example"
     if not text.isprintable() or " " in text or "\\" in text:
         raise ConfigError(
             f"{setting.name} is no address: it holds a space, a backslash or a control character; {example}"

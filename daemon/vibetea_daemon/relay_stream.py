@@ -13,7 +13,7 @@ from yarl import URL
 
 from vibetea_daemon import relay_answers
 from vibetea_daemon.backoff import backoff
-from vibetea_daemon.config import ConfigError, Setting, relay_address
+from vibetea_daemon.config import ConfigError, Setting, server_address
 
 TOKEN: Final = "VIBETEA_SUBSCRIBER_TOKEN"  # noqa: S105  the setting's name
 HANDSHAKE_SECONDS: Final = 20.0
@@ -102,7 +102,7 @@ class _Answer(Exception):
 
 def address(relay: str) -> URL:
     """Where a relay's stream is. Raises ConfigError unless it is a plain https address, or http on this machine."""
-    base = relay_address(Setting("--relay", re.sub(r"\Aws(?=s?://)", "http", relay, flags=re.IGNORECASE)))
+    base = server_address(Setting("--relay", re.sub(r"\Aws(?=s?://)", "http", relay, flags=re.IGNORECASE)))
     try:
         if base:
             return URL(f"{base.removesuffix('/ws')}/ws")

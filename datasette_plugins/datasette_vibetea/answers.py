@@ -26,10 +26,13 @@ HEADERS: Final = {"cache-control": "no-store"}
 
 
 def view(
-    read: Callable[[sqlite3.Connection, Any], dict[str, Any]], parse: Callable[[Any], Any] = Filters.parse
+    read: Callable[[sqlite3.Connection, Any], dict[str, Any]],
+    parse: Callable[[Any], Any] = Filters.parse,
+    then: Callable[[Any, Any, dict[str, Any]], Awaitable[dict[str, Any]]] | None = None,
 ) -> Callable[..., Awaitable[Response]]:
     """A view that answers with what `read` finds for what `parse` makes of the address, and with the newest `seq`.
 
+    Or with what `then` makes of it, given the application, for as long as that takes and without a connection.
     400 for a filter that means nothing, 403 for a page of another origin or one who may not see the events, 404
     without a database, 503 if it cannot be read now.
     """
@@ -49,9 +52,10 @@ def view(
         except BadFilter as bad:
             return _json({"error": str(bad)}, 400)
         try:
-            return _json(await asyncio.to_thread(_found, connections, attached.path, read, question))
+            found = await asyncio.to_thread(_found, connections, attached.path, read, question)
         except (sqlite3.Error, OSError):
             return _json({"error": "the events cannot be read now"}, 503)
+        return _json(await then(datasette, question, found) if then else found)
 
     return answered
 

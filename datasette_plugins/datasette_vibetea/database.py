@@ -80,7 +80,10 @@ class Frame:
 
 
 def config(datasette: Any) -> dict[str, Any]:
-    """The plugin's configuration: `database` (a name) and `hosts` (host names besides this machine's)."""
+    """The plugin's configuration.
+
+    `database` (a name), `hosts` (host names besides this machine's) and `history` (`url` and `token` of a Supabase).
+    """
     return datasette.plugin_config(CONFIG) or {}
 
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 HOST: Final = "127.0.0.1"
 STOP_SECONDS: Final = 2
+TOKEN: Final = "VIBETEA_SUBSCRIBER_TOKEN"  # noqa: S105  the variable's name
 SETTINGS: Final = {"suggest_facets": False, "allow_download": False}
 SLOTS: Final = "slot: quarter hours since the epoch; datetime(slot * 900, 'unixepoch') is its beginning in UTC."
 TABLES: Final = {
@@ -52,11 +53,13 @@ def serve(
     port: int,
     on_ready: Callable[[str], None],
     open_browser: bool = False,
+    supabase: str | None = None,
 ) -> None:
     """Serve the pages over this database on this machine until SIGINT or SIGTERM.
 
     Port 0 takes any free one. `on_ready` gets the live page's address once requests are answered. A database that is
-    not there yet is waited for by the live page. Raises OSError if the port cannot be bound.
+    not there yet is waited for by the live page. `supabase` is the address of the functions that know of hours before
+    it; their token is in the environment. Raises OSError if the port cannot be bound.
     """
     hush()
     # uvicorn raises the signal that stopped it once more when all is done
@@ -71,7 +74,7 @@ def serve(
                     # some browsers hold their caller up until they are closed
                     threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
 
-        app = Datasette([str(database)], settings=SETTINGS, metadata=_metadata(database)).app()
+        app = Datasette([str(database)], settings=SETTINGS, metadata=_metadata(database, supabase)).app()
         config = uvicorn.Config(
             _waiting(app, database),
             log_level="warning",
@@ -94,9 +97,11 @@ def _waiting(app: App, database: Path) -> App:
     return waiting
 
 
-def _metadata(database: Path) -> dict[str, Any]:
+def _metadata(database: Path, supabase: str | None) -> dict[str, Any]:
+    # Datasette shows its configuration to visitors, so the token is only named in it
+    history = {"history": {"url": supabase, "token": {"$env": TOKEN}}} if supabase else {}
     return {
         "title": "VibeTea",
         "databases": {database.stem: {"tables": TABLES}},
-        "plugins": {CONFIG: {"database": database.stem}},
+        "plugins": {CONFIG: {"database": database.stem, **history}},
     }

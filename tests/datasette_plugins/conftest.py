@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from datasette.app import Datasette
 from playwright.sync_api import expect, sync_playwright
+from tests.datasette_plugins.supabase import Supabase
 
 from vibetea_daemon.store.schema import open_database
 
@@ -81,6 +82,14 @@ def full_db(empty_db: Events) -> Events:
     """Ten events."""
     empty_db.add(10)
     return empty_db
+
+
+@pytest.fixture
+def functions() -> Iterator[Supabase]:
+    """A Supabase that knows nothing yet."""
+    running = Supabase()
+    yield running
+    running.end()
 
 
 @pytest.fixture

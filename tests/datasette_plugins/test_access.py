@@ -19,7 +19,8 @@ LEVELS: dict[str, dict[str, Any]] = {
 }
 NAMES = ("sessions", "live", "heatmap", "statistics", "stream")
 PAGES = ["/-/vibetea", *(f"/-/vibetea/{name}" for name in NAMES)]
-DATA = [f"/-/vibetea/{name}.json" for name in ("overview", "sessions", "live", "older", "heatmap", "statistics")]
+ANSWERS = ("overview", "sessions", "live", "older", "heatmap", "history", "statistics")
+DATA = [f"/-/vibetea/{name}.json" for name in ANSWERS]
 PATHS = PAGES + DATA
 
 

@@ -17,7 +17,7 @@ from click.testing import CliRunner
 from tests.relay.world import TOKEN, Machine, MemoryStream, Sender, config_of
 
 from vibetea_daemon.cli import main
-from vibetea_daemon.config import Setting, relay_address
+from vibetea_daemon.config import Setting, server_address
 from vibetea_protocol.freshness import origin
 from vibetea_protocol.wire import parse
 from vibetea_relay import config as relay_config
@@ -218,7 +218,7 @@ def test_public_address_that_daemons_may_use(address: str) -> None:
 
 def test_public_address_is_the_one_senders_sign() -> None:
     written = "HTTPS://Büro.Example:443/relay/"
-    sent = relay_address(Setting("VIBETEA_SERVER_URL", written.replace("HTTPS", "https")))
+    sent = server_address(Setting("VIBETEA_SERVER_URL", written.replace("HTTPS", "https")))
     assert sent
     assert load({"HOME": "/"}, public_url=written).public_url == origin(sent)
 

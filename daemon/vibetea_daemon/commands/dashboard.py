@@ -26,7 +26,13 @@ def show(config: Config, *, no_open: bool, port: int | None, on_ready: Callable[
     """Serve at a port asked for, or at ours, or at any that is free."""
     for attempt in (PORT, 0) if port is None else (port,):
         try:
-            serve(config.database, port=attempt, on_ready=on_ready, open_browser=not no_open)
+            serve(
+                config.database,
+                port=attempt,
+                on_ready=on_ready,
+                open_browser=not no_open,
+                supabase=config.supabase_url,
+            )
         except OSError as error:
             if error.errno not in REFUSALS or attempt == 0:
                 raise

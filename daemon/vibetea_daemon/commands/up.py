@@ -97,7 +97,7 @@ def _demo(config: Config) -> Iterator[Config]:
         demo.write_history(projects, datetime.now(UTC))
         home, claude_dir = Path(folder, "vibetea"), Path(folder, "claude")
         invented = config._replace(
-            home=home, claude_dir=claude_dir, source="demo", socket_override=None, server_url=None
+            home=home, claude_dir=claude_dir, source="demo", socket_override=None, server_url=None, supabase_url=None
         )
         invented.make_home()
         writer = threading.Thread(target=demo.live, args=(projects, stop))

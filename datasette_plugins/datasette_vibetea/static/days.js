@@ -13,25 +13,28 @@ export function range(filters) {
 }
 
 /**
- * Days of `counts`, one a quarter hour from slot `start` on: {at, first, last, n, hours}, `first` and `last` being slots
- * and `hours` 24 of {first, last, n}. An hour that the clocks skip is undefined, and one they repeat is longer.
+ * Days of `counts`, one a quarter hour from slot `start` on: {at, first, last, n, older, hours}, `first` and `last` being
+ * slots and `hours` 24 of {first, last, n, older}. An hour that the clocks skip is undefined, and one they repeat is
+ * longer. `more` are numbers by slot that are added to `n`, and kept apart in `older`.
  */
-export function fold(start, counts) {
+export function fold(start, counts, more = new Map()) {
   const days = [];
   let day = null;
   let date = 0;
   counts.forEach((n, index) => {
     const slot = start + index;
     const at = new Date(slot * QUARTER);
+    const older = more.get(slot) ?? 0;
     if (at.getDate() !== date) {
       date = at.getDate();
-      day = { at, first: slot, last: slot, n: 0, hours: Array(24).fill(undefined) };
+      day = { at, first: slot, last: slot, n: 0, older: 0, hours: Array(24).fill(undefined) };
       days.push(day);
     }
-    const hour = (day.hours[at.getHours()] ??= { first: slot, last: slot, n: 0 });
+    const hour = (day.hours[at.getHours()] ??= { first: slot, last: slot, n: 0, older: 0 });
     for (const each of [day, hour]) {
       each.last = slot + 1;
-      each.n += n;
+      each.n += n + older;
+      each.older += older;
     }
   });
   return days;

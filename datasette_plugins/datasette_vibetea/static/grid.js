@@ -1,9 +1,9 @@
-// The table of hours and days: one stop for the Tab key, walked by arrows. Each cell is a link to its events, and its
-// last row are the days' sums.
+// The table of hours and days: one stop for the Tab key, walked by arrows. Each cell is a link to its events, if there can
+// be any here, and its last row are the days' sums.
 
 import { QUARTER } from "./days.js";
 import { bounds, level } from "./levels.js";
-import { DAY, MONTH, WEEKDAY, events, hours, short } from "./when.js";
+import { DAY, MONTH, WEEKDAY, events, hours, number, short } from "./when.js";
 
 const DENSE = 14; // days: with more of them numbers in the cells are too small to read
 const SUMS = 24; // the row below the hours
@@ -89,31 +89,20 @@ export class Grid {
   #fill(cell, span, row, day, level, slot) {
     const runs = row !== SUMS && span?.first <= slot && slot < span?.last;
     const later = span?.first > slot && span.n === 0;
-    const state = [span?.n, level, runs, later].join();
+    const state = [span?.n, span?.older, level, runs, later].join();
     if (cell.dataset.state === state) return;
     cell.dataset.state = state;
     const what = says(span, row, day);
     cell.dataset.says = what;
     cell.dataset.level = level;
-    cell.className = span === undefined ? "skipped" : later ? "later" : "";
-    if (span === undefined) {
-      cell.setAttribute("aria-label", what);
-      cell.tabIndex = -1;
-      return;
-    }
-    const link = cell.firstElementChild ?? this.#link(cell);
-    link.href = this.#address(span.first, span.last);
-    link.textContent = span.n ? short(span.n) : "";
-    link.setAttribute("aria-label", what);
-    if (runs) link.setAttribute("aria-current", "time");
-    else link.removeAttribute("aria-current");
-  }
-
-  #link(cell) {
-    const link = document.createElement("a");
-    link.tabIndex = -1;
-    cell.append(link);
-    return link;
+    cell.className = span === undefined ? "skipped" : later ? "later" : span.older ? "older" : "";
+    const told = dress(cell, span && (span.older && span.n === span.older ? "span" : "a"));
+    told.setAttribute("aria-label", what);
+    if (span === undefined) return;
+    cell.firstElementChild.textContent = span.n ? short(span.n) : "";
+    if (told !== cell) told.href = this.#address(span.first, span.last);
+    if (runs) told.setAttribute("aria-current", "time");
+    else told.removeAttribute("aria-current");
   }
 
   #point(cell, focused) {
@@ -146,17 +135,36 @@ export class Grid {
   }
 }
 
-/** What can have the focus: the link, or the cell of an hour that never was. */
+/** What can have the focus and says what it is: the link, or the cell that leads nowhere. */
 function within(cell) {
-  return cell.firstElementChild ?? cell;
+  return cell.querySelector("a") ?? cell;
+}
+
+/** Put a link into the cell, a text that is none, or nothing; what can have the focus then, which it keeps if it had it. */
+function dress(cell, name) {
+  const before = within(cell);
+  if (cell.firstElementChild?.localName === name && before.hasAttribute("tabindex")) return before;
+  const { tabIndex } = before;
+  const focused = before === document.activeElement;
+  for (const attribute of ["aria-label", "aria-current", "tabindex"]) cell.removeAttribute(attribute);
+  cell.replaceChildren(...(name ? [document.createElement(name)] : []));
+  const after = within(cell);
+  after.tabIndex = tabIndex;
+  if (focused) after.focus();
+  return after;
 }
 
 function says(span, row, day) {
   const date = DAY.format(day.at);
-  if (row === SUMS) return `${events(span.n)}, ${date}`;
+  if (row === SUMS) return `${counted(span)}, ${date}`;
   if (span === undefined) return `No such hour, ${date}, ${hours(row)}: the clocks changed`;
   const minutes = (span.last - span.first) * 15;
-  return [events(span.n), date, hours(row), minutes !== 60 && `${minutes} minutes long: the clocks changed`].filter(Boolean).join(", ");
+  return [counted(span), date, hours(row), minutes !== 60 && `${minutes} minutes long: the clocks changed`].filter(Boolean).join(", ");
+}
+
+function counted({ n, older }) {
+  if (!older) return events(n);
+  return n === older ? `${events(n)} from Supabase` : `${events(n)}, ${number(older)} of them from Supabase`;
 }
 
 function columnHeader(at, first) {

@@ -3,33 +3,35 @@
 import { fold } from "./days.js";
 import { write } from "./elements.js";
 import { Grid } from "./grid.js";
+import { History } from "./history.js";
 import { LEVELS } from "./levels.js";
 import { DAY, events, hours, number } from "./when.js";
 
-const COLUMNS = ["project", "source"];
-
 export class HeatmapPart {
-  #filters;
   #links;
   #grid;
   #place = document.getElementById("heat");
   #sum = document.getElementById("sum");
   #legend = document.getElementById("legend");
-  #uncounted = [];
+  #history;
+  #data = null;
 
   /** `links` lead to the events. */
-  constructor(filters, links) {
+  constructor(links) {
     const told = document.getElementById("told");
-    this.#filters = filters;
     this.#links = links;
-    this.#grid = new Grid(document.getElementById("grid"), (what) => write(told, what), (first, last) => links.events([first, last], { type__notin: this.#uncounted.join() }));
+    this.#grid = new Grid(document.getElementById("grid"), (what) => write(told, what), (first, last) => links.events([first, last], { type__notin: this.#data.uncounted.join() }));
+    this.#history = new History(document.getElementById("history"), () => this.#fill());
   }
 
   show(data) {
     this.#place.hidden = false;
-    for (const name of COLUMNS) this.#filters.offer(name, data[`${name}s`]);
-    this.#uncounted = data.uncounted;
-    const days = fold(data.start, data.counts);
+    this.#data = data;
+    this.#fill();
+  }
+
+  #fill() {
+    const days = fold(this.#data.start, this.#data.counts, this.#history.hours(this.#links.question.toString()));
     this.#key(this.#grid.show(days, Date.now()));
     write(this.#sum, this.#summary(days));
   }
