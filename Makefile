@@ -47,7 +47,8 @@ tools: setup
 	@PYTHON=$(BIN)/python tests/tools/ensure.sh
 
 bench: setup tools
-	@for part in hook import_ cli idle stream live_list states relay drain; do $(BIN)/python bench/$$part.py || exit 1; done
+	@for part in hook import_ cli idle stream live_list states pages relay drain; do \
+		$(BIN)/python bench/$$part.py || exit 1; done
 
 soak: setup tools
 	$(BIN)/python -m pytest -m soak $(ARGS)

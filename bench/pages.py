@@ -1,7 +1,8 @@
 """What the pages' data cost over a million and over ten million events, beside the raw queries they replace.
 
 `python bench/pages.py [--events N ...]` times whole answers of the real server on loopback: cold, the first of a server
-that has just started, with nothing of the file in the system's memory, and warm. 200 sessions are at work meanwhile.
+that has just started, with nothing of the file in the system's memory, and warm; of the processor's time, too, which a
+busy machine changes less. 200 sessions are at work meanwhile.
 Ten million events take 6 GB of a temporary folder and some minutes to make.
 """
 
@@ -19,7 +20,7 @@ from urllib.parse import urlsplit
 
 from generated import generate, go_on
 from measure import interleave, median, table
-from served import served
+from served import cpu_seconds, served
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -95,20 +96,26 @@ def measure(database: Path, events: int) -> None:
     """Print one table."""
     go_on(database, LIVE)
     first = {name: cold(database, path) * 1000 for name, (path, _, _) in CASES.items()}
-    with served(database) as (address, _):
+    with served(database) as (address, process):
 
         def asked(path: str) -> Callable[[], object]:
             return lambda: ask(address, path)
 
         warm = interleave({name: asked(path) for name, (path, _, _) in CASES.items()}, ROUNDS)
+        cpu = {}
+        for name, (path, _, _) in CASES.items():
+            before = cpu_seconds(process)
+            for _ in range(ROUNDS):
+                ask(address, path)
+            cpu[name] = (cpu_seconds(process) - before) / ROUNDS * 1000
     rows = []
     for name, (_, aim, statements) in CASES.items():
         found = median(warm[name]) * 1000
         replaced = raw(database, statements) * 1000 if statements else 0.0
         ratio = f"{replaced / found:.0f}" if statements else ""
-        rows.append((name, first[name], found, aim, replaced or "", ratio))
+        rows.append((name, first[name], found, aim, cpu[name], replaced or "", ratio))
     print(f"\n{events} events, {LIVE} sessions at work")
-    print(table(rows, ("answer", "cold ms", "warm ms", "aim", "raw ms", "x")))
+    print(table(rows, ("answer", "cold ms", "warm ms", "aim", "cpu ms", "raw ms", "x")))
 
 
 def main() -> None:
