@@ -14,6 +14,7 @@ from datasette_vibetea import (
     access,
     answers,
     database,
+    descriptions,
     guard,
     heatmap,
     history,
@@ -69,29 +70,28 @@ def menu_links(datasette: Any, actor: dict[str, Any] | None) -> Callable[[], Awa
 @hookimpl
 def asgi_wrapper(datasette: Any) -> Callable[[guard.App], guard.App]:
     """Only requests that name this machine, or a host of the configuration, get an answer."""
-    return guard.wrapper(database.config(datasette).get("hosts", ()))
-
-
-@hookimpl(trylast=True)  # of several answers the last one counts
-def permission_allowed(datasette: Any, action: str, resource: Any) -> Callable[[], Awaitable[bool | None]] | None:
-    """Datasette 0.65: the daemon's own tables are not there for anybody, and so not listed."""
-    if action != "view-table":
-        return None
-
-    async def refused() -> bool | None:
-        return False if await access.is_nobodys(datasette, *resource) else None
-
-    return refused
+    guarded = guard.wrapper(database.config(datasette).get("hosts", ()))
+    return lambda app: guarded(descriptions.wrapper(datasette, app))
 
 
 @hookimpl
-def permission_resources_sql(action: str) -> Any:
-    """The same for Datasette 1.0."""
-    if action != "view-table":
-        return None
-    from datasette.permissions import PermissionSQL
+def get_metadata(datasette: Any) -> dict[str, Any]:
+    """Datasette 0.65: what the tables hold, and the saved queries."""
+    return descriptions.metadata(datasette)
 
-    return PermissionSQL(sql=access.NOBODYS_SQL)
+
+@hookimpl(trylast=True)  # of several answers the last one counts
+def permission_allowed(
+    datasette: Any, actor: dict[str, Any] | None, action: str, resource: Any
+) -> Awaitable[bool | None]:
+    """Datasette 0.65: nothing that tells of events is for those who may not view them."""
+    return access.refusal(datasette, actor, action, resource)
+
+
+@hookimpl
+def permission_resources_sql(datasette: Any, actor: dict[str, Any] | None, action: str) -> Awaitable[list[Any]]:
+    """The same for Datasette 1.0."""
+    return access.rules(datasette, actor, action)
 
 
 @hookimpl

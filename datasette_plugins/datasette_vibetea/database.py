@@ -14,11 +14,12 @@ import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeVar
+from weakref import WeakKeyDictionary
 
 from datasette_vibetea import filters
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
 Found = TypeVar("Found")
 
@@ -48,6 +49,8 @@ MAX_VALUE_BYTES: Final = 1_000_000
 _PAGE: Final = f"select {', '.join(COLUMNS)} from {TABLE} where seq > ? order by seq limit {PAGE_ROWS}"
 _NEWEST: Final = f"select coalesce(max(seq), 0) from {TABLE}"
 _OTHERS: Final = r"select 1 from sqlite_master where name not like '\_%' escape '\'"
+_of_events: Final[WeakKeyDictionary[Any, set[str]]] = WeakKeyDictionary()
+"""By Datasette: the databases found to hold events, since every page asks many times."""
 
 
 class NoDatabase(Exception):
@@ -88,21 +91,30 @@ def config(datasette: Any) -> dict[str, Any]:
 
 
 async def find(datasette: Any) -> Attached:
-    """The one attached database with an `events` table that has a `seq`. Raises NoDatabase."""
+    """The one attached database of events, or the one of the configuration. Raises NoDatabase."""
     wanted = config(datasette).get("database")
-    candidates = [
-        Attached(name, Path(db.path))
-        for name, db in datasette.databases.items()
-        if db.path and name == (wanted or name)
-    ]
-    found = await asyncio.to_thread(lambda: [each for each in candidates if _has_events(each.path)])
+    found = await _holding_events(datasette, [wanted] if wanted else datasette.databases)
     if len(found) == 1:
         return found[0]
     raise NoDatabase("ambiguous" if found else "missing")
 
 
+async def of_events(datasette: Any, names: Iterable[str]) -> list[str]:
+    """Which of the attached databases of these names hold events, or once did; a file may come to at any time."""
+    known = _of_events.setdefault(datasette, set())
+    if unknown := [name for name in names if name not in known]:
+        known.update(each.name for each in await _holding_events(datasette, unknown))
+    return [name for name in names if name in known]
+
+
+async def _holding_events(datasette: Any, names: Iterable[str]) -> list[Attached]:
+    databases = {name: datasette.databases.get(name) for name in names}
+    candidates = [Attached(name, Path(db.path)) for name, db in databases.items() if db and db.path]
+    return await asyncio.to_thread(lambda: [each for each in candidates if _has_events(each.path)])
+
+
 def protect(connection: sqlite3.Connection, name: str) -> None:
-    """In a database of events: no value longer than a megabyte, and nothing out of the daemon's own tables."""
+    """In a database of events: no value longer than a megabyte, and null for all that is in the daemon's own tables."""
     events = _is_events(connection)
     if events:
         connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MAX_VALUE_BYTES)
@@ -112,9 +124,10 @@ def protect(connection: sqlite3.Connection, name: str) -> None:
 
 
 def _authorize(action: int, table: str | None, column: str | None, *_: object) -> int:
-    # the hashing key is in there; no column means that rows are only counted, which Datasette does with every table
+    # the hashing key is in there. SQLite puts null in a value's place: Datasette counts the rows of every table, and
+    # 1.0 names the columns in that, so that an error would be told of seven tables with every page
     reads = action == sqlite3.SQLITE_READ and column
-    return sqlite3.SQLITE_DENY if reads and (table or "").startswith("_") else sqlite3.SQLITE_OK
+    return sqlite3.SQLITE_IGNORE if reads and (table or "").startswith("_") else sqlite3.SQLITE_OK
 
 
 class Reader:

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, Final
 import uvicorn
 from datasette import Response
 from datasette.app import Datasette
+from datasette.database import Database
 
-from datasette_vibetea.database import CONFIG, TABLE
+from datasette_vibetea.database import CONFIG
 from datasette_vibetea.pages import PATH
 from datasette_vibetea.quiet import hush
 
@@ -26,25 +27,6 @@ HOST: Final = "127.0.0.1"
 STOP_SECONDS: Final = 2
 TOKEN: Final = "VIBETEA_SUBSCRIBER_TOKEN"  # noqa: S105  the variable's name
 SETTINGS: Final = {"suggest_facets": False, "allow_download": False}
-SLOTS: Final = "slot: quarter hours since the epoch; datetime(slot * 900, 'unixepoch') is its beginning in UTC."
-TABLES: Final = {
-    TABLE: {
-        "description": "Everything VibeTea saw, in the order it was written down.",
-        "sort_desc": "seq",
-        "facets": ["type", "tool", "project", "status"],
-    },
-    "board": {
-        "description": "What each session does now and why; live: of the last half hour, at work or in want of you.",
-        "sort_desc": "last_at",
-        "facets": ["state", "source", "project"],
-    },
-    "sessions": {"description": "Claude Code's sessions, the latest first.", "sort_desc": "last_at"},
-    "agents": {"description": "Each session's main agent ('') and subagents, by events.", "sort_desc": "last_at"},
-    "states": {"description": "The events that told an agent's state, and which.", "sort_desc": "seq"},
-    "clients": {"description": "Clients open on this machine while the daemon runs.", "sort_desc": "at"},
-    "activity": {"description": f"Events by time, project, type and tool. {SLOTS}", "sort_desc": "slot"},
-    "usage": {"description": f"Tokens by time, project and model. {SLOTS}", "sort_desc": "slot"},
-}
 
 
 def serve(
@@ -74,9 +56,8 @@ def serve(
                     # some browsers hold their caller up until they are closed
                     threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
 
-        app = Datasette([str(database)], settings=SETTINGS, metadata=_metadata(database, supabase)).app()
         config = uvicorn.Config(
-            _waiting(app, database),
+            _application(database, supabase),
             log_level="warning",
             access_log=False,
             lifespan="on",
@@ -85,11 +66,20 @@ def serve(
         Server(config).run(sockets=[bound])
 
 
-def _waiting(app: App, database: Path) -> App:
-    """As long as there is no database, Datasette's pages over it lead to the live page, which waits for one."""
+def _application(database: Path, supabase: str | None) -> App:
+    """Datasette. As long as there is no database, its pages lead to the live page, which waits for one."""
+    # Datasette 1.0 does not start over a file that is missing, and without any it would offer one in memory
+    files = [str(database)] if database.exists() else []
+    datasette = Datasette(files, settings=SETTINGS, metadata=_metadata(database, supabase))
+    if not files:
+        datasette.remove_database("_memory")
+    app: App = datasette.app()
 
     async def waiting(scope: Message, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and not scope["path"].startswith("/-/") and not database.exists():
+        exists = database.exists()
+        if exists and database.stem not in datasette.databases:
+            datasette.add_database(Database(datasette, path=str(database), is_mutable=True), name=database.stem)
+        if scope["type"] == "http" and not scope["path"].startswith("/-/") and not exists:
             await Response.redirect(PATH, headers={"cache-control": "no-store"}).asgi_send(send)
         else:
             await app(scope, receive, send)
@@ -102,6 +92,5 @@ def _metadata(database: Path, supabase: str | None) -> dict[str, Any]:
     history = {"history": {"url": supabase, "token": {"$env": TOKEN}}} if supabase else {}
     return {
         "title": "VibeTea",
-        "databases": {database.stem: {"tables": TABLES}},
         "plugins": {CONFIG: {"database": database.stem, **history}},
     }

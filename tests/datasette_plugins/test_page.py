@@ -45,6 +45,7 @@ async def test_the_menu_links_to_the_page(datasette: Datasette) -> None:
 
 
 async def test_without_a_database_there_is_a_page_and_no_menu_link(tmp_path: Path) -> None:
+    (tmp_path / "vibetea.db").touch()
     response = await Datasette([str(tmp_path / "vibetea.db")]).client.get("/-/vibetea")
     assert response.status_code == 200
     assert 'data-rows=""' in response.text

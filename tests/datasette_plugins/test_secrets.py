@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import sqlite3
 from typing import TYPE_CHECKING
@@ -39,6 +40,8 @@ PATHS = [
     "/vibetea/_status.json",
     "/vibetea/sqlite_sequence",
 ]
+LISTED = r"hidden table|/vibetea/(?:_|sqlite_)|from _"
+"""What a page would hold that leads to one of the daemon's tables."""
 VIEWS = ["/vibetea/peek.json", "/vibetea/peek.csv"]
 
 
@@ -58,16 +61,15 @@ def tells(response: httpx.Response, key: bytes) -> bool:
 
 
 @pytest.mark.parametrize("suffix", [".json", ".csv", ""])
-@pytest.mark.parametrize("sql", QUERIES)
-async def test_no_query_reads_them(datasette: Datasette, key: bytes, sql: str, suffix: str) -> None:
-    response = await datasette.client.get(f"/vibetea{suffix}", params={"sql": sql}, follow_redirects=True)
-    assert not tells(response, key)
-    assert "hashing_key" not in response.text
-    refused = "prohibited" in response.text or "not authorized" in response.text
-    assert refused or (suffix == ".csv" and not response.text.strip())
+async def test_no_query_reads_them(datasette: Datasette, key: bytes, suffix: str) -> None:
+    for sql in QUERIES:
+        response = await datasette.client.get(f"/vibetea{suffix}", params={"sql": sql}, follow_redirects=True)
+        assert response.status_code == 200
+        assert not tells(response, key), sql
+        assert "hashing_key" not in response.text, sql
 
 
-@pytest.mark.parametrize(("path", "status"), [(path, 403) for path in PATHS] + [(path, 500) for path in VIEWS])
+@pytest.mark.parametrize(("path", "status"), [(path, 403) for path in PATHS] + [(path, 200) for path in VIEWS])
 async def test_no_page_reads_them(datasette: Datasette, key: bytes, path: str, status: int) -> None:
     response = await datasette.client.get(path)
     assert response.status_code == status
@@ -84,7 +86,7 @@ async def test_only_what_is_meant_for_people_is_listed(full_db: Events, actor: d
     for path in ("/", "/vibetea", "/vibetea?_show_hidden=1"):
         page = await datasette.client.get(path, cookies=cookies)
         assert page.status_code == 200
-        assert not re.search(r"hidden table|/vibetea/(?:_|sqlite_)|from _", page.text)
+        assert not re.search(LISTED, page.text)
 
 
 async def test_a_rule_of_the_owner_does_not_open_them(full_db: Events, key: bytes) -> None:
@@ -103,10 +105,12 @@ async def test_how_many_rows_they_have_is_no_secret(datasette: Datasette) -> Non
 
 async def test_not_over_attached_databases_either(full_db: Events, key: bytes) -> None:
     datasette = Datasette([str(full_db.path)], memory=True, crossdb=True)
-    for sql, refused in {"select * from vibetea._secrets": True, "select seq from vibetea.events": False}.items():
-        response = await datasette.client.get("/_memory.json", params={"sql": sql}, follow_redirects=True)
-        assert ("prohibited" in response.text) == refused
-        assert not tells(response, key)
+    sql = "select hex(value) as value, (select count(*) from vibetea.events) as events from vibetea._secrets"
+    response = await datasette.client.get(
+        "/_memory.json", params={"sql": sql, "_shape": "array"}, follow_redirects=True
+    )
+    assert response.json() == [{"value": "", "events": 10}]
+    assert not tells(response, key)
 
 
 async def test_not_of_a_file_that_became_a_database_of_events_later(tmp_path: Path) -> None:
@@ -117,8 +121,11 @@ async def test_not_of_a_file_that_became_a_database_of_events_later(tmp_path: Pa
     assert (await datasette.client.get("/vibetea.json")).status_code == 200
     events = Events(path)
     events.add()
-    assert (await datasette.client.get("/vibetea/_secrets.json")).status_code == 403
-    assert "_secrets" not in (await datasette.client.get("/vibetea?_show_hidden=1")).text
+    (key,) = events.connection.execute("select value from _secrets").fetchone()
+    while (response := await datasette.client.get("/vibetea/_secrets.json")).status_code != 403:
+        assert not tells(response, key)
+        await asyncio.sleep(0.02)  # the catalogue of Datasette 1.0 is a second behind
+    assert not re.search(LISTED, (await datasette.client.get("/vibetea?_show_hidden=1")).text)
     assert (await datasette.client.get("/vibetea/events.json")).status_code == 200
     events.connection.close()
 

@@ -66,19 +66,19 @@ def add_session(db: Events, name: str, last: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "status", "said"),
+    ("path", "statuses", "said"),
     [
-        ("/nowhere", 404, ""),
-        ("/vibetea/events/99", 404, ""),
-        ("/vibetea.json?sql=select+secret+from+nowhere", 400, ""),
-        ("/vibetea.csv?sql=select+secret+from+nowhere&_stream=1", 200, ""),
-        ("/vibetea/peek", 500, "a page failed: DatabaseError\n"),
+        ("/nowhere", {404}, ""),
+        ("/vibetea/events/99", {404}, ""),
+        ("/vibetea.json?sql=select+secret+from+nowhere", {400}, ""),
+        ("/vibetea.csv?sql=select+secret+from+nowhere&_stream=1", {200, 400}, ""),  # of 0.65 and of 1.0
+        ("/vibetea/peek", {500}, "a page failed: DataError\n"),
     ],
 )
-def test_an_error_leaves_no_content_in_the_terminal(full_db: Events, path: str, status: int, said: str) -> None:
-    full_db.connection.execute("create view peek as select * from _secrets")
+def test_an_error_leaves_no_content_in_the_terminal(full_db: Events, path: str, statuses: set[int], said: str) -> None:
+    full_db.connection.execute("create view peek as select zeroblob(2000000) as secret")
     with served(full_db.path) as (address, server):
-        assert httpx.get(f"{address}{path}").status_code == status
+        assert httpx.get(f"{address}{path}", follow_redirects=True).status_code in statuses
         server.stop()
     assert "".join(server.said[1:]) == said
 

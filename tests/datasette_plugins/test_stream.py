@@ -210,10 +210,8 @@ async def test_a_database_put_in_the_place_of_the_one_read_begins_anew(
 
 async def test_a_database_that_is_not_there_yet_is_said_and_then_read(tmp_path: Path) -> None:
     path = tmp_path / "vibetea.db"
+    path.touch()  # a file without tables
     app = Datasette([str(path)]).app()
-    async with opened(app) as answer:
-        assert await answer.rest() == [Message(event="state", data={"state": "missing"})]
-    sqlite3.connect(path).close()  # a file without tables
     async with opened(app) as answer:
         assert await answer.rest() == [Message(event="state", data={"state": "missing"})]
     events = Events(path)
