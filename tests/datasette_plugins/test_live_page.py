@@ -158,14 +158,16 @@ def test_fifty_thousand_events_are_walked_with_a_few_rows(live_address: str, ope
 
 @contextmanager
 def wire(port: int) -> Iterator[tuple[int, Callable[[], None]]]:
-    """A port that passes bytes on to another, and what makes the connections of now fall silent, for good."""
+    """A port that passes bytes on to another, and what makes the streams of now fall silent, for good."""
     listener = socket.create_server(("127.0.0.1", 0))
-    silent: list[threading.Event] = []
+    streams: list[threading.Event] = []
     open_sockets: list[socket.socket] = [listener]
 
     def pass_on(one: socket.socket, other: socket.socket, quiet: threading.Event) -> None:
         with suppress(OSError):
             while data := one.recv(65536):
+                if data.startswith(b"GET /-/vibetea/stream?"):
+                    streams.append(quiet)
                 if not quiet.is_set():
                     other.sendall(data)
             if not quiet.is_set():
@@ -177,13 +179,13 @@ def wire(port: int) -> Iterator[tuple[int, Callable[[], None]]]:
                 client, _ = listener.accept()
                 server, quiet = socket.create_connection(("127.0.0.1", port)), threading.Event()
                 open_sockets.extend([client, server])
-                silent.append(quiet)
                 for ends in ((client, server), (server, client)):
                     threads.append(threading.Thread(target=pass_on, args=(*ends, quiet)))
                     threads[-1].start()
 
     def silence() -> None:
-        for quiet in silent:
+        assert streams
+        for quiet in streams:
             quiet.set()
 
     threads = [threading.Thread(target=accept)]
