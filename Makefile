@@ -1,11 +1,12 @@
 # `make up` shows your sessions; `make test` checks everything. Both install what they need into .venv first.
 PYTHON ?= python3
 BIN := .venv/bin
+COMING := .venv/datasette-1
 ARGS ?=
 LOCK := uv pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --no-emit-find-links \
 	--python-version 3.11
 
-.PHONY: help setup up test lint format bench soak tools pictures lock
+.PHONY: help setup up test coming lint format bench soak tools pictures lock
 
 help:
 	@echo "make up [ARGS=--demo]   your Claude Code sessions in the browser (or invented ones)"
@@ -26,11 +27,24 @@ setup: .venv/complete
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
 	@touch $@
 
+# the coming line of Datasette in an environment of its own, over all the other packages of the first
+$(COMING)/complete: .venv/complete requirements-datasette-1.txt
+	$(BIN)/python -m venv --clear --without-pip $(COMING)
+	@$(BIN)/python -c 'import site; print("import site; site.addsitedir(%r)" % site.getsitepackages()[0])' \
+		> $$($(COMING)/bin/python -c 'import site; print(site.getsitepackages()[0])')/locked.pth
+	$(BIN)/pip --python $(COMING)/bin/python install --quiet --disable-pip-version-check --require-hashes \
+		-r requirements-datasette-1.txt
+	@touch $@
+
 up: .venv/installed
 	@$(BIN)/vibetea up $(ARGS)
 
-test: setup lint tools
+test: setup lint tools coming
 	$(BIN)/python -m pytest -m "not soak" -n 4 --dist worksteal $(ARGS)
+
+# the pages' tests once more, on the coming line of Datasette; of those with a browser only the marked ones
+coming: $(COMING)/complete tools
+	$(COMING)/bin/python -m pytest tests/datasette_plugins -m "not browser or both" -n 4 --dist worksteal
 
 lint: setup
 	$(BIN)/ruff check
@@ -61,5 +75,7 @@ pictures: setup tools
 lock:
 	$(LOCK) --extra nats --group build pyproject.toml -o requirements.txt
 	$(LOCK) -c requirements.txt --extra nats --group build --group dev pyproject.toml -o requirements-dev.txt
+	sed -n '/^datasette==/d; s/^\([a-z0-9_.-]*==[^ ]*\) .*/\1/p' requirements-dev.txt \
+		| $(LOCK) -c - --group datasette-1 -o requirements-datasette-1.txt
 	$(LOCK) -c requirements.txt --group relay -o deploy/requirements-relay.txt
 	$(LOCK) -c requirements.txt --group build -o deploy/requirements-build.txt

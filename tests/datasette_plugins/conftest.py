@@ -46,6 +46,12 @@ READ = {
 }
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "browser" in getattr(item, "fixturenames", ()):
+            item.add_marker("browser")
+
+
 class Events:
     """Writes events to a database, each in a commit of its own."""
 

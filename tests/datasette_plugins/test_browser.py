@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import pytest
 from playwright.sync_api import expect
 from tests.datasette_plugins.chromium import PAGE, has, live, shows, turn
 from tests.datasette_plugins.conftest import Events, eventually, plainly_served, served
@@ -47,6 +48,7 @@ def test_the_newest_two_hundred_are_there_and_the_next_goes_on_top(
     expect(page.locator("#events li").first).to_have_attribute("data-seq", "232")
 
 
+@pytest.mark.both
 def test_a_hidden_tab_lets_go_of_its_stream_and_resumes_without_gap_or_double(
     live_address: str, open_page: Any, empty_db: Events
 ) -> None:
@@ -82,6 +84,7 @@ def test_a_tab_opened_in_the_background_waits_until_it_is_seen(
     shows(page, [1])
 
 
+@pytest.mark.both
 def test_resumes_over_a_restart_of_the_server(open_page: Any, servers: ExitStack, empty_db: Events) -> None:
     empty_db.add(3)
     base, server = servers.enter_context(served(empty_db.path))

@@ -123,6 +123,7 @@ def test_a_card_says_where_and_what_it_took(opened: Any, daemon: Sessions) -> No
     expect(card(page, 1).locator(".source")).to_be_visible()
 
 
+@pytest.mark.both
 def test_a_permission_prompt_brings_its_session_to_the_top(opened: Any, daemon: Sessions) -> None:
     for number in range(1, 7):
         daemon.prompt(number, 4 - number / 10)
@@ -263,6 +264,7 @@ def test_works_below_a_base_address(open_page: Any, servers: ExitStack, daemon: 
     page.wait_for_url("**/tea/vibetea/events?session_id=*")
 
 
+@pytest.mark.both
 def test_filters_stand_in_the_address(opened: Any, board: Sessions) -> None:
     page = opened()
     expect(page.locator(".card")).to_have_count(11)
