@@ -42,7 +42,7 @@ HOSTILE = [
 BIDI = re.compile("[\u061c\u200b\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 FORMULA = re.compile(r"[=+\-@\t\r]")
 NUMBER = re.compile(r"-?\d+(\.\d+)?")
-DATA = [f"/-/vibetea/{page.name}.json" for page in PAGES if page.name != "live"]
+DATA = [f"/-/vibetea/{page.name}.json" for page in PAGES]
 TOLD = [
     *(f"/vibetea/{table}{suffix}" for table in TABLES for suffix in (".json?_shape=array", ".csv", "")),
     *(f"/vibetea/{query}.csv" for query in QUERIES),

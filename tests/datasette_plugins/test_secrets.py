@@ -81,7 +81,7 @@ async def test_only_what_is_meant_for_people_is_listed(full_db: Events, actor: d
     datasette = Datasette([str(full_db.path)], metadata={"databases": {"vibetea": {"tables": {"_status": {}}}}})
     cookies = {"ds_actor": datasette.sign({"a": actor}, "actor")} if actor else {}
     listed = await datasette.client.get("/vibetea.json?_show_hidden=1", cookies=cookies)
-    meant = {"events", "sessions", "agents", "clients", "activity", "usage"}
+    meant = {"events", "sessions", "agents", "clients", "activity", "outcomes", "durations", "usage"}
     assert {table["name"] for table in listed.json()["tables"]} == meant
     for path in ("/", "/vibetea", "/vibetea?_show_hidden=1"):
         page = await datasette.client.get(path, cookies=cookies)
