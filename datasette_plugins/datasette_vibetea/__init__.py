@@ -39,16 +39,17 @@ def register_routes(datasette: Any) -> list[tuple[str, Callable[..., Any]]]:
     """The pages, their data and the stream."""
     board = sessions.Sessions()
     hours = heatmap.Heatmap()
+    numbers = statistics.Statistics(hours)
     past = history.History()
     return [
         *((rf"{page.path}$", pages.view(page)) for page in pages.PAGES),
-        (rf"{pages.PATH}/overview\.json$", answers.view(overview.Overview(board, hours).read)),
+        (rf"{pages.PATH}/overview\.json$", answers.view(overview.Overview(board, hours, numbers).read)),
         (rf"{pages.PATH}/heatmap\.json$", answers.view(hours.read)),
         (rf"{pages.PATH}/history\.json$", answers.view(past.read, then=past.add)),
         (rf"{pages.PATH}/sessions\.json$", answers.view(board.read)),
         (rf"{pages.PATH}/live\.json$", answers.view(live.read)),
         (rf"{pages.PATH}/older\.json$", answers.view(live.older, live.Older.parse)),
-        (rf"{pages.PATH}/statistics\.json$", answers.view(statistics.Statistics(hours).read)),
+        (rf"{pages.PATH}/statistics\.json$", answers.view(numbers.read)),
         (rf"{stream.PATH}$", stream.view(datasette)),
     ]
 

@@ -8,6 +8,7 @@ export class Filters {
   constructor(form, changed) {
     this.#form = form;
     this.#changed = changed;
+    for (const select of form.querySelectorAll("select")) select.add(new Option(select.dataset.all, ""));
     // a date that is being typed is not one yet
     form.addEventListener("change", ({ target }) => form.checkValidity() && this.#write(target));
     form.addEventListener("submit", (submit) => submit.preventDefault());
@@ -25,13 +26,6 @@ export class Filters {
 
   get(name) {
     return new URLSearchParams(location.search).get(name);
-  }
-
-  set(name, value) {
-    const query = new URLSearchParams(location.search);
-    if (value === null || value === "") query.delete(name);
-    else query.set(name, value);
-    this.#go(query);
   }
 
   /** Offer these values, and the one that is asked for; "" stands for all. `label` says what to call one. */

@@ -12,7 +12,7 @@ const empty = document.getElementById("empty");
 
 const filters = new Filters(document.getElementById("filters"), () => refresher.now());
 const links = new Links(filters, main.dataset.rows);
-const heatmap = new HeatmapPart(filters, links);
+const heatmap = new HeatmapPart(links);
 const refresher = new Refresher(main, () => `${main.dataset.data}?${links.question}`, show);
 main.addEventListener("refused", ({ detail }) => {
   heatmap.hide();
@@ -22,6 +22,7 @@ main.addEventListener("refused", ({ detail }) => {
 function show(data) {
   write(refused, "");
   empty.hidden = data.seq > 0;
+  for (const name of ["project", "source"]) filters.offer(name, data[`${name}s`]);
   if (data.seq > 0) heatmap.show(data);
   else heatmap.hide();
 }

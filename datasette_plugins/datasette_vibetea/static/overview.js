@@ -1,8 +1,10 @@
 // The overview: joins what is asked for, the parts of the other pages, and what is said when they cannot be shown.
 
 import { write } from "./elements.js";
+import { showFigures } from "./figures.js";
 import { Filters } from "./filters.js";
 import { HeatmapPart } from "./heatmap_part.js";
+import { Latest } from "./latest.js";
 import { Links } from "./links.js";
 import { Refresher } from "./refresh.js";
 import { SessionsPart } from "./sessions_part.js";
@@ -10,34 +12,45 @@ import { SessionsPart } from "./sessions_part.js";
 const PERIOD = 3000; // a permission that was granted is in no event
 
 const main = document.getElementById("overview");
-const [refused, empty, calm] = ["refused", "empty", "calm"].map((id) => document.getElementById(id));
+const [past, refused, empty, calm, figures] = ["past", "refused", "empty", "calm", "figures"].map((id) => document.getElementById(id));
 
 const filters = new Filters(document.getElementById("filters"), () => {
   sessions.forget();
   lead();
   refresher.now();
 });
-const sessions = new SessionsPart(filters, main.dataset.rows);
 const links = new Links(filters, main.dataset.rows);
-const heatmap = new HeatmapPart(filters, links);
+const sessions = new SessionsPart(filters, main.dataset.rows);
+const latest = new Latest(document.getElementById("latest"), main.dataset.rows);
+const heatmap = new HeatmapPart(links);
 const refresher = new Refresher(main, () => `${main.dataset.data}?${links.question}`, show, { period: PERIOD, hidden: true });
 main.addEventListener("refused", ({ detail }) => {
-  for (const part of [sessions, heatmap]) part.hide();
+  sessions.hide();
+  past.hidden = true;
   write(refused, `This cannot be shown: ${detail}.`);
 });
 lead();
 
 function show(data) {
   write(refused, "");
+  for (const name of ["project", "source"]) filters.offer(name, data.heatmap[`${name}s`]);
   sessions.show(data.sessions);
+  past.hidden = data.seq === 0;
   // who has a past needs no lesson
-  calm.hidden = empty.hidden || data.seq === 0;
-  if (!calm.hidden) empty.hidden = true;
-  if (data.seq > 0) heatmap.show(data.heatmap);
-  else heatmap.hide();
+  calm.hidden = empty.hidden || past.hidden;
+  if (past.hidden) return;
+  empty.hidden = true;
+  figures.parentElement.hidden = data.figures === null;
+  const { start, counts, uncounted } = data.heatmap;
+  if (data.figures) showFigures(figures, data.figures, links, [start, start + counts.length], uncounted);
+  latest.show(data.latest);
+  heatmap.show(data.heatmap);
 }
 
 /** The links to the other pages keep what was chosen. */
 function lead() {
-  for (const link of document.querySelectorAll("[data-with-filters]")) link.search = filters.query();
+  for (const link of document.querySelectorAll("[data-with]")) {
+    const chosen = link.dataset.with.split(" ").map((name) => [name, filters.get(name)]);
+    link.search = new URLSearchParams(chosen.filter(([, value]) => value));
+  }
 }

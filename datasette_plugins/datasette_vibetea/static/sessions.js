@@ -23,5 +23,6 @@ main.addEventListener("refused", ({ detail }) => {
 
 function show(data) {
   write(refused, "");
+  for (const name of ["project", "source"]) filters.offer(name, data[`${name}s`]);
   sessions.show(data);
 }

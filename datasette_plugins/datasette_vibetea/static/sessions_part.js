@@ -30,7 +30,6 @@ export class SessionsPart {
 
   show(data) {
     this.#ahead = Date.parse(data.now) - Date.now();
-    for (const name of COLUMNS) this.#filters.offer(name, data[`${name}s`]);
     const filtered = COLUMNS.some((name) => this.#filters.get(name) !== null);
     const [none, empty, outdated] = this.#notices;
     this.#only(data.sessions.length ? this.#place : data.outdated ? outdated : filtered ? none : empty);
