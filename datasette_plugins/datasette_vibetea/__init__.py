@@ -5,7 +5,8 @@ Works under a plain `datasette serve vibetea.db`; `datasette_vibetea.serve` star
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
+from weakref import WeakKeyDictionary
 
 from datasette import Forbidden
 from pluggy import HookimplMarker
@@ -34,9 +35,20 @@ if TYPE_CHECKING:
 hookimpl = HookimplMarker("datasette")  # Datasette's own marker, with its types
 
 
+Routes = list[tuple[str, "Callable[..., Any]"]]
+_routes: Final[WeakKeyDictionary[Any, Routes]] = WeakKeyDictionary()
+"""By Datasette: 1.0 asks for them anew with every question of its own client, and what they keep is worth keeping."""
+
+
 @hookimpl
-def register_routes(datasette: Any) -> list[tuple[str, Callable[..., Any]]]:
+def register_routes(datasette: Any) -> Routes:
     """The pages, their data and the stream."""
+    if datasette not in _routes:
+        _routes[datasette] = _made()
+    return _routes[datasette]
+
+
+def _made() -> Routes:
     board = sessions.Sessions()
     hours = heatmap.Heatmap()
     numbers = statistics.Statistics(hours)
@@ -44,13 +56,13 @@ def register_routes(datasette: Any) -> list[tuple[str, Callable[..., Any]]]:
     return [
         *((rf"{page.path}$", pages.view(page)) for page in pages.PAGES),
         (rf"{pages.PATH}/overview\.json$", answers.view(overview.Overview(board, hours, numbers).read)),
-        (rf"{pages.PATH}/heatmap\.json$", answers.view(hours.read)),
-        (rf"{pages.PATH}/history\.json$", answers.view(past.read, then=past.add)),
         (rf"{pages.PATH}/sessions\.json$", answers.view(board.read)),
         (rf"{pages.PATH}/live\.json$", answers.view(live.read)),
         (rf"{pages.PATH}/older\.json$", answers.view(live.older, live.Older.parse)),
+        (rf"{pages.PATH}/heatmap\.json$", answers.view(hours.read)),
+        (rf"{pages.PATH}/history\.json$", answers.view(past.read, then=past.add)),
         (rf"{pages.PATH}/statistics\.json$", answers.view(numbers.read)),
-        (rf"{stream.PATH}$", stream.view(datasette)),
+        (rf"{stream.PATH}$", stream.view()),
     ]
 
 

@@ -124,13 +124,14 @@ class Hub:
 
         The thread waits by itself: to wake the loop ten times a second for nothing would cost twice as much.
         """
-        while self._clients and not server_is_stopping() and time.monotonic() < until:
+        while True:
             if not more:
                 hint.pause()
             more = False
             if batch := reader.page(cursor):
                 return batch
-        return []
+            if not self._clients or server_is_stopping() or time.monotonic() >= until:
+                return []
 
     async def _probe(self) -> None:
         before, self._abandoned = self._abandoned, await asyncio.to_thread(abandoned, self._path)

@@ -59,6 +59,7 @@ def view(page: Page) -> Callable[..., Awaitable[Response]]:
             "data": urls.path(f"{PATH}/{page.name}.json"),
             "database_url": urls.database(name) if name else "",
             "table": table,
+            "history": urls.path(f"{PATH}/history.json") if database.config(datasette).get("history") else "",
         }
         html = await datasette.render_template(f"vibetea_{page.name}.html", context, request=request)
         return Response.html(html, headers=HEADERS)

@@ -41,15 +41,15 @@ _START: Final = {
 }
 
 
-def view(datasette: Any) -> Callable[..., Awaitable[Response | None]]:
-    """The view of one Datasette application, with a hub for each database file it comes to read.
+def view() -> Callable[..., Awaitable[Response | None]]:
+    """The view, with a hub for each database file it comes to read.
 
     The header Last-Event-ID, or else `?since=`, names the seq to resume after; without either the latest
     FIRST_EVENTS events by their own time come first. Of all these only those come that match the filters.
     """
     hubs: dict[Path, Hub] = {}
 
-    async def stream(request: Any, send: guard.Send, receive: guard.Receive) -> Response | None:
+    async def stream(datasette: Any, request: Any, send: guard.Send, receive: guard.Receive) -> Response | None:
         if request.method != "GET":
             return Response.text("Only GET.\n", status=405, headers={"allow": "GET"})
         if guard.foreign(request.scope["headers"]):

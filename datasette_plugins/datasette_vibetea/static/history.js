@@ -8,7 +8,6 @@ const FRESH = 300_000;
 const RETRY = 60_000; // the server asks no more often than it should, whoever asks it
 const SAYS = {
   asking: "Asking Supabase for what was before this database…",
-  none: "From this database alone: no history from Supabase is configured.",
   misconfigured: "History from Supabase needs an address that begins with https://.",
   refused: "Supabase refuses the token: start the server with the functions’ own VIBETEA_SUBSCRIBER_TOKEN.",
   useless: "Supabase gives no usable answer now.",
@@ -16,6 +15,7 @@ const SAYS = {
 };
 
 export class History {
+  #address;
   #place;
   #again;
   #changed;
@@ -23,8 +23,12 @@ export class History {
   #until = 0;
   #hours = new Map();
 
-  /** `place` tells how it stands, its button asks again; `changed` is called when there are other hours to add. */
+  /**
+   * `place` has the address, none if nothing is configured; its text tells how it stands, its button asks again.
+   * `changed` is called when there are other hours to add.
+   */
   constructor(place, changed) {
+    this.#address = place.dataset.address;
     this.#place = place.querySelector("span");
     this.#again = place.querySelector("button");
     this.#changed = changed;
@@ -33,6 +37,7 @@ export class History {
 
   /** Numbers of events by slot, for the query `question`: none until they are there. */
   hours(question) {
+    if (!this.#address) return this.#hours;
     if (question !== this.#question) {
       this.#hours = new Map();
       this.#ask(question);
@@ -44,7 +49,7 @@ export class History {
     this.#question = question;
     this.#until = Infinity; // no second time while this one is under way
     if (!this.#hours.size) this.#say("asking");
-    const { state, hours = [] } = await answer(`${this.#place.dataset.address}?${question}`);
+    const { state, hours = [] } = await answer(`${this.#address}?${question}`);
     if (question !== this.#question) return;
     this.#until = Date.now() + (state === "useless" ? RETRY : FRESH);
     this.#hours = new Map(hours);
