@@ -239,6 +239,37 @@ def test_database_of_an_older_schema_tells_the_same_as_one_that_was_always_of_th
         assert {table: rows(store, f"select * from {table} order by 1, 2") for table in tables} == wanted
 
 
+def test_an_older_database_may_hold_rows_of_another_program_and_sums_without_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    foreign = [
+        ("evt_1", "2026-02-03T04:05:06Z", "error", None, None, "no json"),
+        ("evt_2", "yesterday", "tool", "completed", 5, "{}"),
+        ("evt_3", "2026-02-03T04:05:06Z", "tool", "completed", 5, "{}"),
+    ]
+    with monkeypatch.context() as before:
+        before.setattr(schema, "VERSION", 3)
+        before.setattr(schema.migrations, "_migrations", schema.migrations._migrations[:3])
+        before.setattr(schema.derived, "renew", lambda _: None)
+        with closing(schema.open_database(tmp_path / "vibetea.db")) as old:
+            old.executemany(
+                "insert into events(id, source, timestamp, type, status, duration_ms, payload) "
+                "values (?, 'other', ?, ?, ?, ?, ?)",
+                foreign,
+            )
+            old.execute(
+                "insert into sessions(session_id, source, first_at, last_at, events, model, output_tokens, prompts) "
+                "values ('gone', 'laptop', '2025', '2025', 9, 'claude-opus-5-5', 1000, 4)"
+            )
+    with closing(Store(tmp_path / "vibetea.db")) as store:
+        assert rows(store, "select type, tool, outcome, n from outcomes order by 1") == [
+            ("error", "", "", 1),
+            ("tool", "", "", 1),
+        ]
+        assert rows(store, "select about_ms, n from durations") == [(5, 1)]
+        assert rows(store, "select model, output_tokens, prompts from sessions") == [("claude-opus-5-5", 1000, 4)]
+
+
 @settings(max_examples=30)
 @given(st.lists(st.integers(0, 10_000) | st.integers(0, 2**53 - 1), min_size=1, max_size=50, unique=True))
 def test_a_duration_is_kept_within_a_twentieth_of_it(durations: list[int]) -> None:

@@ -14,10 +14,12 @@ ACTIVITY: Final = """
     from events where seq > :before group by 1, 2, 3, 4, 5
     on conflict do update set n = n + excluded.n
 """
+# These two are also made from what is there already, where another program's payload and time may be none.
 OUTCOMES: Final = """
-    insert into outcomes
+    insert or ignore into outcomes
     select strftime('%s', timestamp) / 900, source, coalesce(project, ''), type, coalesce(tool, ''),
-        coalesce(iif(type = 'error', json_extract(payload, '$.category'), outcome), ''), count(*)
+        coalesce(iif(type = 'error', iif(json_valid(payload), json_extract(payload, '$.category'), ''), outcome), ''),
+        count(*)
     from events where seq > :before and (type = 'tool' and status = 'completed' or type = 'error')
     group by 1, 2, 3, 4, 5, 6
     on conflict do update set n = n + excluded.n
@@ -32,7 +34,7 @@ DURATIONS: Final = """
                 * iif(duration_ms < 20, 1, substr('122255555', substr(duration_ms, 1, 1) + 0, 1)) as step
         from events where seq > :before and type = 'tool' and duration_ms >= 0 and typeof(duration_ms) = 'integer'
     )
-    insert into durations
+    insert or ignore into durations
     select day, source, project, tool, (ms + step / 2) / step * step, count(*)
     from timed where true group by 1, 2, 3, 4, 5
     on conflict do update set n = n + excluded.n
@@ -280,6 +282,7 @@ def renew(connection: sqlite3.Connection) -> None:
         # sums outlive their events: they are made once, for a database that had none
         if not connection.execute(f"select 1 from {table} limit 1").fetchone():
             connection.execute(statement, {"before": 0})
-    connection.execute(
-        f"update sessions set ({_TOTALS_NAMES}) = (select {_TOTALS} from events where session_id = sessions.session_id)"
-    )
+    connection.execute(f"""
+        update sessions set ({_TOTALS_NAMES}) = (select {_TOTALS} from events where session_id = sessions.session_id)
+        where exists (select 1 from events where session_id = sessions.session_id)
+    """)
