@@ -1,7 +1,7 @@
 """Who may see the events: whoever may view the table. All that is made from them, and SQL over them, is for those only.
 
 Datasette checks a table's rules for that table; its views, the sums kept beside it, saved queries and SQL would still
-tell of it. And nobody sees the daemon's own tables.
+tell of it. And nobody sees the daemon's own tables, or downloads the file they are in.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from datasette import Forbidden
 
 from datasette_vibetea.database import TABLE, of_events
 
+DOWNLOAD: Final = "view-database-download"
 NOBODYS: Final = ("_", "sqlite_")
 """How the names of the daemon's own tables and of SQLite's begin."""
 _NOBODYS_SQL: Final = rf"""
@@ -21,6 +22,10 @@ select theirs.database_name as parent, theirs.table_name as child, 0 as allow, '
 from catalog_tables as theirs join catalog_columns as ours on ours.database_name = theirs.database_name
 where ours.table_name = '{TABLE}' and ours.name = 'seq'
     and (theirs.table_name like '\_%' escape '\' or theirs.table_name like 'sqlite\_%' escape '\')
+"""
+_FILES_SQL: Final = """
+select value as parent, null as child, 0 as allow, 'it holds the key of the ids' as reason
+from json_each(:vibetea_files)
 """
 _ALL_SQL: Final = """
 select value as parent, null as child, 0 as allow, 'it tells of events' as reason from json_each(:vibetea_closed)
@@ -71,6 +76,8 @@ async def require_instance(datasette: Any, actor: dict[str, Any] | None) -> None
 
 async def refusal(datasette: Any, actor: dict[str, Any] | None, action: str, resource: Any) -> Literal[False] | None:
     """For Datasette 0.65: False if this is nobody's to see, or tells of events the actor may not view."""
+    if action == DOWNLOAD:
+        return False if await of_events(datasette, [resource]) else None
     if action not in _CLOSED_SQL:
         return None
     database, child = (resource, "") if action == "execute-sql" else resource
@@ -86,6 +93,9 @@ async def rules(datasette: Any, actor: dict[str, Any] | None, action: str) -> li
     """For Datasette 1.0: the same as PermissionSQL."""
     from datasette.permissions import PermissionSQL
 
+    if action == DOWNLOAD:
+        files = json.dumps(await of_events(datasette, datasette.databases))
+        return [PermissionSQL(sql=_FILES_SQL, params={"vibetea_files": files})]
     found = [PermissionSQL(sql=_NOBODYS_SQL)] if action == "view-table" else []
     if action in _CLOSED_SQL and not _asking.get():  # whether one may view the events is asked right here
         token = _asking.set(True)

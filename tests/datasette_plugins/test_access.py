@@ -123,3 +123,10 @@ async def test_other_databases_stay_open(full_db: Events, tmp_path: Path) -> Non
     datasette = Datasette([str(full_db.path), str(notes)], metadata=rules)
     for path in ("/notes", "/notes/notes.json", "/notes.json?sql=select a from notes"):
         assert (await datasette.client.get(path, follow_redirects=True)).status_code == 200
+
+
+@pytest.mark.parametrize("rules", [{}, *LEVELS.values()])
+async def test_nobody_downloads_the_file_with_the_daemons_key(full_db: Events, rules: dict[str, Any]) -> None:
+    datasette = Datasette([], immutables=[str(full_db.path)], metadata=rules)
+    for headers in ({}, as_root(datasette)):
+        assert (await datasette.client.get("/vibetea.db", headers=headers)).status_code == 403
