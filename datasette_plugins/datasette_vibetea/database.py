@@ -163,7 +163,8 @@ class Reader:
                 self._connection.execute("rollback")
 
     def close(self) -> None:
-        """Give the file back, after whatever another thread still reads."""
+        """Give the file back; what another thread still reads ends early, for nobody waits for it."""
+        self._connection.interrupt()
         with self._lock:
             self._connection.close()
 

@@ -69,7 +69,7 @@ def _observe(handler: FileSystemEventHandler, folder: Path) -> BaseObserver | No
         # to be told of readers too, who open and close the same files, would be a hint for nothing
         observer.schedule(handler, str(folder), event_filter=[FileModifiedEvent])
         observer.start()
-    except OSError:
+    except (OSError, RuntimeError):  # no descriptors or no threads are left
         observer.stop()  # it has had a thread and a descriptor since it was made
         return None
     return observer

@@ -98,7 +98,8 @@ class Hub:
         try:
             while self._clients and not server_is_stopping():
                 if time.monotonic() >= probe:
-                    await self._probe()
+                    # on the hub's own thread: slow questions of pages hold all others
+                    self._probed(await loop.run_in_executor(looker, abandoned, self._path))
                     probe = time.monotonic() + PROBE_SECONDS
                 more = len(batch) == PAGE_ROWS
                 batch = await loop.run_in_executor(looker, self._look, reader, hint, cursor, probe, more)
@@ -133,10 +134,10 @@ class Hub:
             if not self._clients or server_is_stopping() or time.monotonic() >= until:
                 return []
 
-    async def _probe(self) -> None:
-        before, self._abandoned = self._abandoned, await asyncio.to_thread(abandoned, self._path)
-        if self._abandoned != before:
-            self._tell(NO_DAEMON if self._abandoned else LIVE)
+    def _probed(self, is_abandoned: bool) -> None:
+        before, self._abandoned = self._abandoned, is_abandoned
+        if is_abandoned != before:
+            self._tell(NO_DAEMON if is_abandoned else LIVE)
 
     def _tell(self, item: Batch | bytes) -> None:
         for client in self._clients:
