@@ -20,8 +20,7 @@ if TYPE_CHECKING:
 
     from datasette_vibetea.filters import Filters
 
-KEPT: Final = 16
-FRESH_SECONDS: Final = {"there": 300.0, "refused": 60.0}
+FRESH_SECONDS: Final = {"there": 300.0, "refused": 60.0, "useless": 1.0}
 """How long an answer is not asked for again, by its state; another is asked for at once."""
 HOUR: Final = 3600 // SLOT_SECONDS
 DAY: Final = 86400 // SLOT_SECONDS
@@ -40,7 +39,7 @@ class History:
 
     def __init__(self) -> None:
         self._asking = asyncio.Lock()
-        self._kept: dict[tuple[int, str | None], tuple[float, Answer]] = {}
+        self._kept: dict[int, tuple[float, Answer]] = {}
 
     def read(self, connection: sqlite3.Connection, filters: Filters) -> dict[str, Any]:
         """`first`, the quarter hour of each source's first event here."""
@@ -59,10 +58,11 @@ class History:
         """
         state, hours = await self._answer(datasette, filters)
         first = found["first"]
+        asked = dict(filters.columns)
         counts: Counter[int] = Counter()
         for hour in hours:
             older = hour.source not in first or hour.slot + HOUR <= first[hour.source]
-            if older and filters.first <= hour.slot < filters.last:
+            if older and asked.get("source", hour.source) == hour.source and filters.first <= hour.slot < filters.last:
                 counts[hour.slot] += hour.n
         return {"state": state, "hours": sorted(counts.items())}
 
@@ -72,28 +72,24 @@ class History:
             return "none", ()
         if filters.without("source").columns:
             return "unknowable", ()
-        source = dict(filters.columns).get("source")
         ago = time.time() // SLOT_SECONDS - filters.first
         days = next((days for days in supabase.DAYS if ago < days * DAY), supabase.DAYS[-1])
         async with self._asking:  # who comes meanwhile finds the answer
-            until, answer = self._kept.pop((days, source), (0.0, ("", ())))
+            until, answer = self._kept.get(days, (0.0, ("", ())))
             if time.monotonic() >= until:
-                answer = await _asked(config, days, source)
-                until = time.monotonic() + FRESH_SECONDS.get(answer[0], 0.0)
-            self._kept[days, source] = until, answer
-            while len(self._kept) > KEPT:
-                del self._kept[next(iter(self._kept))]
+                answer = await _asked(config, days)
+                self._kept[days] = time.monotonic() + FRESH_SECONDS.get(answer[0], 0.0), answer
         return answer
 
 
-async def _asked(config: Any, days: int, source: str | None) -> Answer:
+async def _asked(config: Any, days: int) -> Answer:
     url, token = (config.get(name) for name in ("url", "token")) if isinstance(config, dict) else (None, None)
     if not isinstance(url, str):
         return "misconfigured", ()
     if not isinstance(token, str) or not token.strip():
         return "refused", ()
     try:
-        return "there", await supabase.ask(url, token.strip(), days, source)
+        return "there", await supabase.ask(url, token.strip(), days)
     except supabase.Misconfigured:
         return "misconfigured", ()
     except supabase.Refused:

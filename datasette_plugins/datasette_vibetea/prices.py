@@ -6,7 +6,6 @@ import re
 import tomllib
 from dataclasses import dataclass
 from datetime import date, datetime
-from math import isfinite
 from operator import add
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Self
@@ -99,13 +98,14 @@ def _own(path: Path) -> dict[str, list[Price]]:
     if len(raw) > MOST_BYTES:
         raise BadPrices(f"it is longer than {MOST_BYTES} bytes")
     try:
-        return _models(tomllib.loads(raw.decode()))
+        document = tomllib.loads(raw.decode())
     except UnicodeDecodeError:
         raise BadPrices("it is not UTF-8") from None
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:  # a number may be too long for Python
         raise BadPrices(f"it is not TOML ({error})") from None
     except RecursionError:
         raise BadPrices("it is nested too deep") from None
+    return _models(document)
 
 
 def _models(document: dict[str, Any]) -> dict[str, list[Price]]:
@@ -139,6 +139,6 @@ def _entry(entry: Any) -> tuple[list[str], Price]:
 
 def _rate(entry: dict[str, Any], kind: str) -> float:
     rate = entry.get(kind)
-    if isinstance(rate, bool) or not isinstance(rate, int | float) or not (isfinite(rate) and 0 <= rate <= 1_000_000):
+    if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 <= rate <= 1_000_000:
         raise BadPrices(f"{kind} is a number of US dollars for a million tokens")
     return float(rate)

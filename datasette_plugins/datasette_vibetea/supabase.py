@@ -47,11 +47,10 @@ class Hour:
     n: int
 
 
-async def ask(url: str, token: str, days: int, source: str | None) -> tuple[Hour, ...]:
-    """The hours of the last `days`, of one source or all. Raises Misconfigured, Refused and Useless."""
+async def ask(url: str, token: str, days: int) -> tuple[Hour, ...]:
+    """The hours of all sources in the last `days`. Raises Misconfigured, Refused and Useless."""
     import aiohttp  # takes a while to load, and few have a Supabase
 
-    query = {"days": str(days)} | ({} if source is None else {"source": source})
     session = aiohttp.ClientSession(
         cookie_jar=aiohttp.DummyCookieJar(),
         timeout=aiohttp.ClientTimeout(total=SECONDS),
@@ -61,7 +60,7 @@ async def ask(url: str, token: str, days: int, source: str | None) -> tuple[Hour
     )
     async with session:
         try:
-            async with session.get(_address(url), params=query, allow_redirects=False) as response:
+            async with session.get(_address(url), params={"days": str(days)}, allow_redirects=False) as response:
                 if response.status in {401, 403}:
                     raise Refused
                 if response.status != 200:

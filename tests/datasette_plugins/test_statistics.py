@@ -246,11 +246,13 @@ async def test_prices_beside_the_database_count_more(datasette: Datasette, empty
     [
         ("price = 1", "[[price]]"),
         ("[[price]]\nmodels = [", "not TOML"),
+        (f"[[price]]\nmodels = [{'1' * 5000}]", "not TOML"),
         (f'[[price]]\nmodels = "claude-opus-5"\n{ENTRY}', "number 1, models"),
         (f'[[price]]\nmodels = ["a"]\n{ENTRY}\n[[price]]\nmodels = ["a"]\ninputs = 3\n{ENTRY}', "number 2, the keys"),
         (f'[[price]]\nmodels = ["a"]\nfrom = "soon"\n{ENTRY}', "from is a day"),
         ('[[price]]\nmodels = ["a"]\ninput = "5"', "input is a number"),
         (f'[[price]]\nmodels = ["a"]\n{ENTRY}'.replace("output = 2", "output = nan"), "output is a number"),
+        (f'[[price]]\nmodels = ["a"]\n{ENTRY}'.replace("output = 2", f"output = 1{'0' * 400}"), "output is a number"),
         (f'[[price]]\nmodels = ["a"]\n{ENTRY}'.replace("output = 2", "output = -2"), "output is a number"),
         (f'[[price]]\nmodels = ["a"]\n{ENTRY}'.replace("output = 2", "output = true"), "output is a number"),
         ("#" * 70_000, "longer than"),
