@@ -39,8 +39,8 @@ def serve(
 ) -> None:
     """Serve the pages over this database on this machine until SIGINT or SIGTERM.
 
-    Port 0 takes any free one. `on_ready` gets the live page's address once requests are answered. A database that is
-    not there yet is waited for by the live page. `supabase` is the address of the functions that know of hours before
+    Port 0 takes any free one. `on_ready` gets the first page's address once requests are answered. A database that is
+    not there yet is waited for by that page. `supabase` is the address of the functions that know of hours before
     it; their token is in the environment. Raises OSError if the port cannot be bound.
     """
     hush()
@@ -67,7 +67,7 @@ def serve(
 
 
 def _application(database: Path, supabase: str | None) -> App:
-    """Datasette. As long as there is no database, its pages lead to the live page, which waits for one."""
+    """Datasette. As long as there is no database, its pages lead to ours, which wait for one."""
     # Datasette 1.0 does not start over a file that is missing, and without any it would offer one in memory
     files = [str(database)] if database.exists() else []
     datasette = Datasette(files, settings=SETTINGS, metadata=_metadata(database, supabase))

@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import expect
 from tests.datasette_plugins.chromium import live, turn
 from tests.datasette_plugins.conftest import Events, plainly_served
-from tests.datasette_plugins.sessions import Sessions, named
+from tests.datasette_plugins.sessions import Sessions
 from tests.datasette_plugins.test_look import CONTRAST, HOSTILE
 
 if TYPE_CHECKING:
@@ -155,4 +155,3 @@ def test_text_stands_out_and_nothing_is_wider_than_the_window(
     for wide in (width, 320, 2560):
         page.set_viewport_size({"width": wide, "height": 844})
         assert page.evaluate("document.documentElement.scrollWidth") <= wide
-    assert named(3) in page.content()

@@ -80,8 +80,9 @@ def test_demo_moves_and_leaves_nothing(world: World, open_page: Callable[..., Pa
     with up(world, "--demo") as (address, _):
         page = open_page(f"{address}/live")
         newest = page.locator("#events > :first-child")
-        first = newest.get_attribute("data-at")
-        eventually(lambda: (newest.get_attribute("data-at") or "") > (first or ""))
+        first = newest.get_attribute("data-seq")
+        assert first
+        eventually(lambda: newest.get_attribute("data-seq") != first)
         page.close()
     assert not world.state.exists()
     assert not list(world.root.glob("vibetea-demo-*"))
@@ -90,8 +91,10 @@ def test_demo_moves_and_leaves_nothing(world: World, open_page: Callable[..., Pa
 def test_own_transcripts_are_shown_and_followed(world: World, open_page: Callable[..., Page]) -> None:
     shutil.copytree(RECORDED, world.projects, dirs_exist_ok=True)
     with up(world, "--all") as (address, _):
-        page = open_page(f"{address}/live")
+        page = open_page(f"{address}/live?tool=Read")
         page.get_by_text("auth.ts").first.wait_for()
+        assert "CANARY" not in page.content()
+        page.goto(f"{address}/live")
         session = Session()
         world.write(session, session.prompt())
         page.locator(f"[title*='{session.id}'], a:has-text('{session.id[:4]}')").first.wait_for()

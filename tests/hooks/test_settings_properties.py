@@ -7,6 +7,7 @@ import subprocess
 import tempfile
 import textwrap
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -133,7 +134,8 @@ def test_no_edit_of_a_program_that_writes_all_the_time_is_lost(tmp_path: Path) -
         edits, deadline = 0, time.monotonic() + 60
         while edits < 60 and time.monotonic() < deadline:
             for act in (install, uninstall):
-                act(file, state)
+                with suppress(SettingsError):  # on a busy machine the other one may always be quicker
+                    act(file, state)
                 mine = as_data(file.read_bytes())["mine"]
                 assert isinstance(mine, list)
                 edits = len(mine)
