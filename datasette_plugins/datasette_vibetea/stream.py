@@ -1,7 +1,8 @@
 """The live stream: Server-Sent Events, one per row of `events`, with the row's seq as the event's id.
 
-Beside the rows it sends `live` once the past has been told, `beat` when it has been silent for a while, both with the
-place to go on after as their id; `reset` when the reader's place is gone; and `state` with
+Only the latest, with which a reader without a place begins, have none: whoever loses the connection among them begins
+anew. Beside the rows it sends `live` once the past has been told, `beat` when it has been silent for a while, both with
+the place to go on after as their id; `reset` when the reader's place is gone; and `state` with
 `{"state": "missing" | "ambiguous"}` when there is no database to read, or with `{"state": "no_daemon"}` as long as
 nobody writes to it, which another `live` ends.
 """
@@ -19,7 +20,7 @@ from datasette import Response
 
 from datasette_vibetea import access, database, guard, rows
 from datasette_vibetea.filters import BadFilter, Filters
-from datasette_vibetea.hub import RESET, Batch, Client, Hub
+from datasette_vibetea.hub import RESET, Client, Hub
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -107,10 +108,10 @@ async def _chunks(hub: Hub, path: Path, filters: Filters, since: int | None) -> 
     seq = since or 0
     try:
         async with hub.join() as client, aclosing(_past(client, path, filters, since)) as past:
-            async for place, batch in past:
+            async for place, chunk in past:
                 seq = place
-                if batch:
-                    yield b"".join(frame.data for frame in batch)
+                if chunk:
+                    yield chunk
             yield _place(seq, b"live")
             async with aclosing(_live(client, filters, seq)) as live:
                 async for chunk in live:
@@ -121,7 +122,7 @@ async def _chunks(hub: Hub, path: Path, filters: Filters, since: int | None) -> 
         yield _state("missing")
 
 
-async def _past(client: Client, path: Path, filters: Filters, since: int | None) -> AsyncGenerator[tuple[int, Batch]]:
+async def _past(client: Client, path: Path, filters: Filters, since: int | None) -> AsyncGenerator[tuple[int, bytes]]:
     """Places with what is committed up to there, on a connection of its own: a long past holds nobody else up."""
     with await asyncio.to_thread(database.Reader, path) as reader:
         if since is None:
@@ -138,17 +139,17 @@ async def _past(client: Client, path: Path, filters: Filters, since: int | None)
             more = len(events) == database.PAGE_ROWS
             seq = events[-1]["seq"] if events else seq
             # whatever matches up to the newest of then is told
-            yield seq if more else max(seq, newest), [database.frame(event) for event in events]
+            yield seq if more else max(seq, newest), b"".join(database.frame(event).data for event in events)
 
 
-def _first(connection: sqlite3.Connection, filters: Filters) -> tuple[int, Batch]:
+def _first(connection: sqlite3.Connection, filters: Filters) -> tuple[int, bytes]:
     """The newest seq, and the latest matching events by their own time, which is not that of imports, oldest first.
 
-    The place of each in the stream is that seq, after which the reader goes on.
+    They have no id: none of them is the place to go on after before all of them were told.
     """
     newest = database.newest(connection)
     latest = rows.latest(connection, filters, FIRST_EVENTS)
-    return newest, [database.frame(event, newest) for event in reversed(latest)]
+    return newest, b"".join(database.frame(event).data.partition(b"\n")[2] for event in reversed(latest))
 
 
 async def _live(client: Client, filters: Filters, seq: int) -> AsyncGenerator[bytes]:

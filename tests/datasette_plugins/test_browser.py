@@ -7,6 +7,7 @@ import sys
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 import pytest
 from playwright.sync_api import expect
@@ -98,6 +99,35 @@ def test_resumes_over_a_restart_of_the_server(open_page: Any, servers: ExitStack
     empty_db.add()
     shows(page, list(range(8, 0, -1)))
     live(page)
+
+
+def test_a_connection_lost_among_the_first_events_leaves_no_gap(
+    live_address: str, open_page: Any, full_db: Events
+) -> None:
+    """1. It ends after three of ten, and the browser comes back. 2. The same again, and the tab is hidden meanwhile."""
+    with urlopen(live_address.replace("/live", "/stream")) as stream:
+        begun = b""
+        while begun.count(b"\n\n") < 4:  # how soon to come back, and three events
+            begun += stream.readline()
+    lost: list[str] = []
+
+    def lose(route: Any) -> None:
+        if len(lost) == 2:
+            return route.continue_()
+        lost.append(route.request.url)
+        return route.fulfill(body=begun, content_type="text/event-stream")
+
+    page = open_page("about:blank")
+    page.route("**/-/vibetea/stream*", lose)
+    page.goto(live_address)
+    eventually(lambda: page.evaluate("0") == 0 and len(lost) == 2)
+    shows(page, [3, 2, 1])
+    turn(page, "hidden")
+    turn(page, "visible")
+    live(page)
+    shows(page, list(range(10, 0, -1)))
+    full_db.add()
+    shows(page, list(range(11, 0, -1)))
 
 
 def test_comes_back_after_answers_that_were_errors(live_address: str, open_page: Any, empty_db: Events) -> None:

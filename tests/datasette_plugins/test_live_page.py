@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from playwright.sync_api import expect
 from tests.datasette_plugins.activity import committed, happened
-from tests.datasette_plugins.chromium import PAGE, has, live, shows
+from tests.datasette_plugins.chromium import PAGE, has, live, shows, turn
 from tests.datasette_plugins.conftest import Events, eventually, served
 
 if TYPE_CHECKING:
@@ -86,6 +86,11 @@ def test_a_choice_without_events_leads_back_to_all_and_one_without_meaning_says_
     expect(page.get_by_role("alert").first).to_have_text(
         "These events cannot be shown: project is longer than 300 characters."
     )
+    expect(page.locator("#connection")).to_have_text("Waiting")
+    turn(page, "hidden")
+    expect(page.locator("#connection")).to_have_text("Paused while hidden")
+    turn(page, "visible")
+    expect(page.locator("#connection")).to_have_text("Waiting")
 
 
 def test_older_events_come_as_the_end_comes_near_each_once(live_address: str, open_page: Any, empty_db: Events) -> None:

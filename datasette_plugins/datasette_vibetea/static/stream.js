@@ -10,7 +10,6 @@ export class Stream {
   #on;
   #source = null;
   #cursor = null;
-  #first = 0;
   #absent = false;
   #wait = 1000;
   #timer = 0;
@@ -44,7 +43,9 @@ export class Stream {
     if (document.visibilityState === "hidden") {
       this.#close();
       this.#on.connection("paused");
-    } else if (this.#address !== null && !this.#source) {
+    } else if (this.#address === null) {
+      this.#on.connection("waiting");
+    } else if (!this.#source) {
       this.#open("connecting");
     }
   }
@@ -60,7 +61,6 @@ export class Stream {
     this.#on.connection(state);
     const address = new URL(this.#address, location);
     if (this.#cursor !== null) address.searchParams.set("since", this.#cursor);
-    else this.#first = null;
     const source = new EventSource(address);
     const on = (name, does) => source.addEventListener(name, (told) => {
       this.#heard = Date.now();
@@ -72,15 +72,12 @@ export class Stream {
     on("open", () => {});
     on("beat", () => {});
     on("message", ({ data, lastEventId }) => {
-      const event = JSON.parse(data);
-      // the place of the first ones, which are the latest by time, is the newest seq of all
-      this.#first ??= Number(lastEventId);
-      this.#on.event(event, event.seq <= this.#first);
+      // the latest, with which it begins, have no place
+      this.#on.event(JSON.parse(data), !lastEventId);
     });
     on("live", () => {
       this.#wait = 1000;
       this.#absent = false;
-      this.#first = 0;
       this.#on.connection("live");
       this.#on.live();
     });
@@ -94,7 +91,6 @@ export class Stream {
       if (state === "no_daemon") return this.#on.connection(state);
       this.#absent = true;
       this.#cursor = null;
-      this.#first = null;
       this.#on.absent(state);
     });
     source.addEventListener("error", () => this.#failed(source));
