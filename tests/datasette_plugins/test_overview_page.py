@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -65,9 +66,13 @@ def test_at_one_glance(opened: Any, busy: Sessions) -> None:
     expect(page.locator("#sum")).to_contain_text("4 events in 7 days")
     page.get_by_text("30 days", exact=True).click()
     expect(page.locator("#sum")).to_contain_text("44 events in 30 days")
+    page.get_by_label("Project").select_option("notes")
+    expect(page.locator("#latest li").first).to_contain_text("Read")
+    expect(page.locator("#latest .just-now")).to_have_count(0)
     page.get_by_label("Project").select_option("atlas")
     expect(page.locator(".card")).to_have_count(2)
     expect(page.locator("#latest li")).to_have_count(2)
+    expect(page.locator("#latest .just-now")).to_have_count(0)
     expect(page.locator("#sum")).to_contain_text("2 events in 30 days")
     assert page.url.endswith("?days=30&project=atlas")
     for heading, query in {
@@ -78,10 +83,17 @@ def test_at_one_glance(opened: Any, busy: Sessions) -> None:
         link = page.locator("h2").get_by_role("link", name=heading)
         expect(link).to_have_attribute("href", re.compile(rf"/-/vibetea/{heading.lower()}{re.escape(query)}$"))
     busy.tool(2, project="atlas", source="workstation", tool="WebFetch")
-    expect(page.locator("#latest li").first).to_contain_text("WebFetch")
-    expect(page.locator("#sum")).to_contain_text("3 events in 30 days")
+    expect(page.locator("#latest .just-now")).to_contain_text(["WebFetch"])
+    busy.tool(4, 7, project="atlas")
+    expect(page.locator("#latest li")).to_have_count(4)
+    expect(page.locator("#latest .just-now")).to_have_count(1)
+    expect(page.locator("#sum")).to_contain_text("4 events in 30 days")
     page.go_back()
     expect(page.locator("#latest li")).to_have_count(22)
+    page.go_back()
+    expect(page.locator("#latest li").first).to_contain_text("WebFetch")
+    page.clock.set_fixed_time(datetime.now(UTC) + timedelta(days=1))
+    expect(page.locator("#latest time")).to_have_text([re.compile(r"^\d+ \w+, \d\d:\d\d$")] * 22)
 
 
 def test_what_is_new_does_not_move_what_is_looked_at(opened: Any, busy: Sessions) -> None:
@@ -92,16 +104,35 @@ def test_what_is_new_does_not_move_what_is_looked_at(opened: Any, busy: Sessions
     busy.agent(1, "waiting_input")
     expect(page.locator("#latest li").first).to_contain_text("Turn finished")
     assert page.evaluate("document.activeElement.getAttribute('href')") == href
+    project = page.get_by_label("Project")
+    project.focus()
+    for name in ("zebra", "ant"):
+        busy.tool(5, project=name)
+        expect(page.locator("#latest li").first).to_contain_text(name)
+    options = project.locator("option")
+    expect(options).to_have_text(["All", "atlas", "shop"])
+    project.blur()
+    expect(options).to_have_text(["All", "ant", "atlas", "shop", "zebra"])
 
 
 def test_without_a_session_the_past_is_there_and_without_a_past_a_lesson(opened: Any, daemon: Sessions) -> None:
-    page = opened()
+    page = opened(forgive="400")
     expect(page.get_by_role("heading", name="No session is open")).to_be_visible()
     expect(page.locator("#past")).to_be_hidden()
     daemon.tool(1, 600)
     expect(page.get_by_text("No session is open now")).to_be_visible()
     expect(page.get_by_role("heading", name="No session is open")).to_be_hidden()
     expect(page.locator("#latest li")).to_have_count(1)
+    page.get_by_text("30 days", exact=True).click()
+    page.evaluate("history.pushState(null, '', `?days=30&project=${'x'.repeat(301)}`)")
+    page.evaluate("dispatchEvent(new PopStateEvent('popstate'))")
+    expect(page.get_by_role("alert")).to_contain_text("This cannot be shown")
+    expect(page.get_by_text("No session is open now")).to_be_hidden()
+    page.get_by_label("Project").select_option("")
+    page.get_by_label("Project").select_option("shop")
+    page.get_by_role("link", name="Show all").click()
+    page.wait_for_url("**/-/vibetea?days=30")
+    expect(page.get_by_text("No session is open now")).to_be_visible()
     daemon.prompt(2)
     expect(page.locator(".card")).to_have_count(1)
     expect(page.get_by_text("No session is open now")).to_be_hidden()

@@ -28,13 +28,15 @@ export class Filters {
     return new URLSearchParams(location.search).get(name);
   }
 
-  /** Offer these values, and the one that is asked for; "" stands for all. `label` says what to call one. */
-  offer(name, values, label = (value) => value) {
+  /** Offer these names by alphabet, or values in their order if `label` says what to call one; and what is asked for. */
+  offer(name, values, label = null) {
     const select = this.#form.elements[name];
+    // an open list stays as it is
+    if (select === document.activeElement && select.dataset.values) return;
     const asked = this.get(name);
-    const all = new Set(values);
-    if (asked) all.add(asked);
-    const options = [...all].map((value) => [value, label(value)]);
+    const all = [...new Set(asked ? [...values, asked] : values)];
+    if (!label) all.sort((one, other) => one.localeCompare(other));
+    const options = all.map((value) => [value, label?.(value) ?? value]);
     if (select.dataset.values === JSON.stringify(options)) return;
     select.dataset.values = JSON.stringify(options);
     select.replaceChildren(new Option(select.dataset.all, ""), ...options.map(([value, words]) => new Option(words, value)));

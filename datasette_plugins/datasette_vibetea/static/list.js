@@ -2,7 +2,7 @@
 // it by keyboard: what is new waits behind a button.
 
 import { write } from "./elements.js";
-import { label, row } from "./row.js";
+import { row, turnDay } from "./row.js";
 import { MOST, Timeline } from "./timeline.js";
 import { VirtualList } from "./virtual.js";
 
@@ -21,7 +21,6 @@ export class EventList {
   #sources = new Set();
   #count = 0;
   #frame = 0;
-  #day = new Date().toDateString();
 
   /** `rows` is the address of the table of events; `near` is called when the end of the list comes near. */
   constructor(list, button, rows, near) {
@@ -83,7 +82,7 @@ export class EventList {
   }
 
   #show() {
-    this.#newDay();
+    turnDay(this.#list);
     const taken = this.#held ? [] : this.#take();
     write(this.#button, `${this.#count} new`);
     this.#button.hidden = this.#count === 0;
@@ -134,12 +133,5 @@ export class EventList {
     row.firstElementChild.focus({ preventScroll: true });
     row.scrollIntoView({ block: "nearest" });
     this.#show();
-  }
-
-  #newDay() {
-    const today = new Date().toDateString();
-    if (today === this.#day) return;
-    this.#day = today;
-    for (const time of this.#list.querySelectorAll("time")) time.textContent = label(new Date(time.dateTime));
   }
 }

@@ -6,9 +6,9 @@ import { write } from "./elements.js";
 import { Filters } from "./filters.js";
 import { EventList } from "./list.js";
 import { Older } from "./older.js";
+import { isJustNow } from "./row.js";
 import { Stream } from "./stream.js";
 
-const JUST_NOW = 300_000; // an imported event of last week is no news
 const OFFER_EVERY = 60_000;
 const NOTICES = ["empty", "none", "missing", "ambiguous"];
 const COLUMNS = ["session", "project", "source", "type", "tool"];
@@ -26,7 +26,7 @@ const stream = new Stream(address(), {
     if (!ready()) return;
     notice(null);
     if (latest) return list.begin(event);
-    const news = live && Date.now() - Date.parse(event.timestamp) < JUST_NOW;
+    const news = live && isJustNow(event);
     list.add(event, news);
     if (news) announcer.event(event);
   },

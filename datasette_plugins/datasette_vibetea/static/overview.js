@@ -27,6 +27,7 @@ const refresher = new Refresher(main, () => `${main.dataset.data}?${links.questi
 main.addEventListener("refused", ({ detail }) => {
   sessions.hide();
   past.hidden = true;
+  calm.hidden = true;
   write(refused, `This cannot be shown: ${detail}.`);
 });
 lead();
@@ -43,11 +44,11 @@ function show(data) {
   figures.parentElement.hidden = data.figures === null;
   const { start, counts, uncounted } = data.heatmap;
   if (data.figures) showFigures(figures, data.figures, links, [start, start + counts.length], uncounted);
-  latest.show(data.latest);
+  latest.show(data.latest, data.seq);
   heatmap.show(data.heatmap);
 }
 
-/** The links to the other pages keep what was chosen. */
+/** The links keep what was chosen. */
 function lead() {
   for (const link of document.querySelectorAll("[data-with]")) {
     const chosen = link.dataset.with.split(" ").map((name) => [name, filters.get(name)]);

@@ -9,8 +9,22 @@ const CLOCK = new Intl.DateTimeFormat(undefined, { timeStyle: "medium", hourCycl
 const DAY = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
 const FULL = new Intl.DateTimeFormat(undefined, { dateStyle: "full", timeStyle: "medium" });
 
+const JUST_NOW = 300_000; // an imported event of last week is no news
+
+export function isJustNow(event) {
+  return Date.now() - Date.parse(event.timestamp) < JUST_NOW;
+}
+
+/** After midnight, say the day of the rows that are there. */
+export function turnDay(list) {
+  const today = new Date().toDateString();
+  if (list.dataset.day === today) return;
+  list.dataset.day = today;
+  for (const time of list.querySelectorAll("time")) time.textContent = label(new Date(time.dateTime));
+}
+
 /** The local time, with the day if it was another one. */
-export function label(date) {
+function label(date) {
   if (Number.isNaN(date.valueOf())) return "";
   return (date.toDateString() === new Date().toDateString() ? CLOCK : DAY).format(date);
 }
