@@ -86,14 +86,14 @@ order by day desc
         "Which tools fail?",
         "Completed calls of the last 7 days, or :days, by tool: how many failed, were refused by you or interrupted.",
         f"""
-select tool, count(*) as calls,
-  count(*) filter (where outcome = 'failed') as failed,
-  count(*) filter (where outcome = 'refused') as refused,
-  count(*) filter (where outcome = 'interrupted') as interrupted,
-  round(100.0 * count(*) filter (where outcome = 'failed') / count(*), 1) as failed_percent
-from events
-where type = 'tool' and status = 'completed' and (:project = '' or project = :project)
-  and timestamp >= {_ago(7)}
+select tool, sum(n) as calls,
+  coalesce(sum(n) filter (where outcome = 'failed'), 0) as failed,
+  coalesce(sum(n) filter (where outcome = 'refused'), 0) as refused,
+  coalesce(sum(n) filter (where outcome = 'interrupted'), 0) as interrupted,
+  round(100.0 * coalesce(sum(n) filter (where outcome = 'failed'), 0) / sum(n), 1) as failed_percent
+from outcomes
+where type = 'tool' and (:project = '' or project = :project)
+  and slot >= {_slot_ago(7)}
 group by tool
 order by failed desc, calls desc
 """,
@@ -112,22 +112,27 @@ limit 100
     ),
     "durations_by_tool": Query(
         "How long do tools take?",
-        "Half of a tool's calls took no longer than p50, 19 of 20 no longer than p95. The last 7 days, or :days.",
+        "Half of a tool's calls took no longer than p50, 19 of 20 no longer than p95; each is right within 5 %. The "
+        "last 7 days, or :days, by UTC and whole.",
         f"""
-with calls as (
-  select tool, duration_ms,
-    row_number() over (partition by tool order by duration_ms) as place,
-    count(*) over (partition by tool) as calls
-  from events
-  where duration_ms is not null and (:project = '' or project = :project)
-    and timestamp >= {_ago(7)}
+with counted as (
+  select tool, about_ms, sum(n) as n
+  from durations
+  where (:project = '' or project = :project)
+    and day >= {_slot_ago(7)} / 96
+  group by tool, about_ms
+), placed as (
+  select tool, about_ms, n,
+    sum(n) over (partition by tool order by about_ms) as place,
+    sum(n) over (partition by tool) as calls
+  from counted
 )
 select tool, calls,
-  max(duration_ms) filter (where place = (calls + 1) / 2) as p50_ms,
-  max(duration_ms) filter (where place = (calls * 95 + 99) / 100) as p95_ms,
-  max(duration_ms) as longest_ms,
-  round(sum(duration_ms) / 3600000.0, 2) as hours
-from calls
+  min(about_ms) filter (where place >= (calls + 1) / 2) as p50_ms,
+  min(about_ms) filter (where place >= (calls * 95 + 99) / 100) as p95_ms,
+  max(about_ms) as longest_ms,
+  round(sum(about_ms * n) / 3600000.0, 2) as hours
+from placed
 group by tool
 order by hours desc, tool
 """,
@@ -279,11 +284,10 @@ order by agents.at desc
         "What ends turns with an error?",
         "Turns of the last 31 days, or :days, that the API ended: rate limits, overload, billing, by day.",
         f"""
-select date(timestamp, 'localtime') as day, json_extract(payload, '$.category') as category, count(*) as errors,
-  count(distinct session_id) as sessions
-from events
+select date(slot * 900, 'unixepoch', 'localtime') as day, outcome as category, sum(n) as errors
+from outcomes
 where type = 'error'
-  and timestamp >= {_ago(31)}
+  and slot >= {_slot_ago(31)}
 group by day, category
 order by day desc, errors desc
 """,
@@ -293,10 +297,10 @@ order by day desc, errors desc
         "Tool calls of the last 31 days, or :days, that were denied, by project and tool: what is refused often may "
         "want a rule in Claude Code's permissions.",
         f"""
-select project, tool, count(*) as refused, count(distinct session_id) as sessions, max(timestamp) as last_at
-from events
+select project, tool, sum(n) as refused, datetime(max(slot) * 900, 'unixepoch', 'localtime') as last_quarter_hour
+from outcomes
 where type = 'tool' and outcome = 'refused'
-  and timestamp >= {_ago(31)}
+  and slot >= {_slot_ago(31)}
 group by project, tool
 order by refused desc, project, tool
 """,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import sqlite3
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -91,6 +93,12 @@ ANSWERS: list[tuple[str, dict[str, str], tuple[str, ...], list[tuple[Any, ...]]]
         ("tool", "calls", "p50_ms", "p95_ms", "longest_ms"),
         [("Bash", 2, 1000, 9000, 9000), ("Edit", 1, 40, 40, 40)],
     ),
+    (
+        "durations_by_tool",
+        {"days": "50"},
+        ("tool", "calls", "p50_ms", "p95_ms", "longest_ms", "hours"),
+        [("Bash", 3, 9000, 100_000, 100_000, 0.03), ("Edit", 1, 40, 40, 40, 0.0)],
+    ),
     ("running_tools", {}, ("tool", "session_id"), [("WebFetch", named(3))]),
     ("permission_waits", {}, ("minutes", "session_id"), [(None, named(1)), (2.0, named(1))]),
     (
@@ -116,6 +124,15 @@ async def test_each_answers_what_it_asks(story: Datasette) -> None:
     for query, parameters, columns, rows in ANSWERS:
         found = some(await asked(story, query, **parameters), *columns)
         assert found == [tuple(map(about, row)) for row in rows], (query, parameters)
+
+
+async def test_what_the_sums_hold_is_asked_of_them_and_not_of_all_events(story: Datasette, tmp_path: Path) -> None:
+    names = ("failures_by_tool", "durations_by_tool", "errors_by_category", "refusals")
+    before = [await asked(story, name) for name in names]
+    with closing(sqlite3.connect(tmp_path / "vibetea.db")) as connection, connection:
+        connection.execute("delete from events")
+    assert all(before)
+    assert [await asked(story, name) for name in names] == before
 
 
 def about(value: Any) -> Any:
