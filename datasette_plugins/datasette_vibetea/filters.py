@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -10,13 +11,14 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from datasette_vibetea.slots import SLOT_SECONDS, SLOTS_A_DAY
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 COLUMNS: Final = ("source", "project", "type", "tool")
 SESSION: Final = "session_id"
 DAYS: Final = 7
 MOST_DAYS: Final = 400
 MOST_CHARACTERS: Final = 300
+CHOICES: Final = 100
 _DATE: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d)?Z", re.ASCII)
 
 
@@ -75,6 +77,13 @@ class Filters:
     def without(self, *names: str) -> Filters:
         """The same, but for these columns, which a table does not have."""
         return Filters(tuple(each for each in self.columns if each[0] not in names), self.first, self.last)
+
+
+def choices(found: Iterable[str] | Mapping[str, int]) -> list[str]:
+    """The names to choose from, the most frequent first, without those that cannot be asked for."""
+    counts = Counter(found)
+    names = sorted(counts, key=lambda name: (-counts[name], name))
+    return [name for name in names if 0 < len(name) <= MOST_CHARACTERS][:CHOICES]
 
 
 def _text(name: str, value: str) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from datasette_vibetea.database import TABLE
-from datasette_vibetea.filters import MOST_CHARACTERS
+from datasette_vibetea.filters import choices
 from datasette_vibetea.slots import SLOT_SECONDS
 from datasette_vibetea.sums import Sums
 
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 UNCOUNTED: Final = ("token_usage", "session_metrics", "activity_pattern", "model_distribution", "project_activity")
 """Types that are nobody's act: the bill of each message, and sums and states of what has been counted already."""
-CHOICES: Final = 100
 COLUMNS: Final = ("source", "project", "type")
 
 # compared one by one: SQLite takes longer to look into a list
@@ -39,6 +38,13 @@ class Hours:
     def __add__(self, other: Hours) -> Hours:
         return Hours(self.slots + other.slots, self.acts + other.acts)
 
+    def acts_by(self, column: str) -> Counter[str]:
+        """Events by one of COLUMNS, whatever the filters."""
+        acts: Counter[str] = Counter()
+        for names, n in self.acts.items():
+            acts[names[COLUMNS.index(column)]] += n
+        return acts
+
 
 class Heatmap:
     """Its answers, out of sums that are kept. May be asked from any thread."""
@@ -57,8 +63,8 @@ class Heatmap:
             "start": filters.first,
             "counts": [hours.slots[slot] for slot in range(filters.first, filters.last)],
             "uncounted": UNCOUNTED,
-            "sources": _choices(hours, "source"),
-            "projects": _choices(hours, "project"),
+            "sources": choices(hours.acts_by("source")),
+            "projects": choices(hours.acts_by("project")),
         }
 
 
@@ -72,12 +78,3 @@ def _count(connection: sqlite3.Connection, filters: Filters, after: int | None) 
 
     acts = found(", ".join(COLUMNS), filters.without("source", "project"))
     return Hours(Counter(dict(found("slot", filters))), Counter({tuple(names): n for *names, n in acts}))
-
-
-def _choices(hours: Hours, column: str) -> list[str]:
-    """The most active names first, without those that cannot be asked for."""
-    active: Counter[str] = Counter()
-    for names, n in hours.acts.items():
-        active[names[COLUMNS.index(column)]] += n
-    busiest = sorted(active, key=lambda name: (-active[name], name))
-    return [name for name in busiest if 0 < len(name) <= MOST_CHARACTERS][:CHOICES]

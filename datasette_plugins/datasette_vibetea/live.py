@@ -8,14 +8,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from datasette_vibetea import rows
-from datasette_vibetea.filters import COLUMNS, MOST_CHARACTERS, BadFilter, Filters
+from datasette_vibetea.filters import CHOICES, COLUMNS, MOST_CHARACTERS, BadFilter, Filters, choices
 from datasette_vibetea.slots import SLOT_SECONDS
 
 if TYPE_CHECKING:
     import sqlite3
 
 PAGE: Final = 500
-CHOICES: Final = 100
 _PLACE: Final = re.compile(r"(?P<timestamp>.{1,300}) (?P<seq>[0-9]{1,18})", re.ASCII | re.DOTALL)
 MOST_SUMS: Final = 20_000
 """Of `activity`, the latest ones: a busy month of one person."""
@@ -58,17 +57,11 @@ def read(connection: sqlite3.Connection, _: Filters) -> dict[str, Any]:
     for *names, n in connection.execute(_NAMES):
         for counter, name in zip(seen, names, strict=True):
             counter[name] += n
-    choices = {f"{column}s": _choices(counter) for column, counter in zip(COLUMNS, seen, strict=True)}
-    return {**choices, "sessions": connection.execute(_SESSIONS).fetchall()}
+    named = {f"{column}s": choices(counter) for column, counter in zip(COLUMNS, seen, strict=True)}
+    return {**named, "sessions": connection.execute(_SESSIONS).fetchall()}
 
 
 def older(connection: sqlite3.Connection, question: Older) -> dict[str, Any]:
     """`events`, up to PAGE as the stream has them, the latest first, and whether there are `more` before them."""
     found = rows.latest(connection, question.filters, PAGE + 1, question.before)
     return {"events": found[:PAGE], "more": len(found) > PAGE}
-
-
-def _choices(seen: Counter[str]) -> list[str]:
-    """The most frequent names first, without those that cannot be asked for."""
-    names = sorted(seen, key=lambda name: (-seen[name], name))
-    return [name for name in names if 0 < len(name) <= MOST_CHARACTERS][:CHOICES]

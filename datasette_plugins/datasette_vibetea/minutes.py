@@ -12,17 +12,14 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from datasette_vibetea.database import TABLE
+from datasette_vibetea.seen import Seen
 
 if TYPE_CHECKING:
     import sqlite3
     from datetime import datetime
 
 MINUTES: Final = 30
-MOST_NEW: Final = 5000
-"""Events since; with more of them counting anew is quicker."""
 
-_NEWEST: Final = f"select seq, id from {TABLE} order by seq desc limit 1"
-_THERE: Final = f"select 1 from {TABLE} where seq = ? and id = ?"
 # A machine's clock may go ahead of ours: what lies in the minutes to come is counted for when they are there.
 _WITHIN: Final = "timestamp >= :first and timestamp < :after"
 _SINCE: Final = f"""
@@ -40,22 +37,20 @@ class Minutes:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._newest = 0, ""
+        self._newest = Seen()
         self._counts: defaultdict[str, Counter[str]] = defaultdict(Counter)
 
     def read(self, connection: sqlite3.Connection, sessions: list[str], now: datetime) -> list[list[int]]:
         """For each of these sessions, its events in each of the last MINUTES minutes, the running one last."""
         shown = [_minute(now - timedelta(minutes=back)) for back in reversed(range(MINUTES))]
-        newest = connection.execute(_NEWEST).fetchone() or (0, "")
+        newest = Seen.newest(connection)
         within = {"first": shown[0], "after": _minute(now + timedelta(minutes=MINUTES))}
         with self._lock:
-            # another file, or one with less in it, has another event there or none
-            seq = self._newest[0]
-            if newest[0] - seq > MOST_NEW or not connection.execute(_THERE, self._newest).fetchone():
+            if self._newest.leads_to(newest, connection):
+                rows = connection.execute(_SINCE, {"seq": self._newest.seq, **within})
+            else:
                 self._counts.clear()
                 rows = connection.execute(_ALL, within)
-            else:
-                rows = connection.execute(_SINCE, {"seq": seq, **within})
             for session, minute, n in rows:
                 self._counts[minute][session] += n
             for minute in [each for each in self._counts if each < shown[0]]:

@@ -49,9 +49,9 @@ class Price:
 
     def cost(self, tokens: Tokens) -> float:
         """US dollars."""
-        _, given, told, read, written, hour = tokens
+        _, given, output, read, written, hour = tokens
         rates = self.rates
-        cost = given * rates[0] + told * rates[1] + read * rates[2] + written * rates[3] + hour * rates[4]
+        cost = given * rates[0] + output * rates[1] + read * rates[2] + written * rates[3] + hour * rates[4]
         return round(cost / 1_000_000, 9)
 
 

@@ -6,7 +6,7 @@ import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from datasette_vibetea.filters import MOST_CHARACTERS
+from datasette_vibetea.filters import choices
 from datasette_vibetea.minutes import Minutes
 
 if TYPE_CHECKING:
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 MOST: Final = 200
 MOST_AGENTS: Final = 20
-CHOICES: Final = 100
 
 _HAS_BOARD: Final = "select 1 from sqlite_master where type = 'view' and name = 'board'"
 # A session without a client is live for a day at most. Said here, it lets SQLite find the few by an index, where the
@@ -77,8 +76,8 @@ class Sessions:
             "now": now.isoformat(timespec="milliseconds"),
             "live": len(live),
             "sessions": self._full(connection, live[:MOST], now) if live else [],
-            "sources": _choices(board, "source"),
-            "projects": _choices(board, "project"),
+            "sources": choices(each["source"] or "" for each in board),
+            "projects": choices(each["project"] or "" for each in board),
         }
 
     def _full(
@@ -108,8 +107,3 @@ def _rows(connection: sqlite3.Connection, sql: str, parameters: dict[str, Any] |
     cursor = connection.execute(sql, parameters or {})
     names = [column[0] for column in cursor.description]
     return [dict(zip(names, row, strict=True)) for row in cursor]
-
-
-def _choices(board: list[dict[str, Any]], column: str) -> list[str]:
-    """The names to choose from, without those that cannot be asked for."""
-    return sorted({each[column] for each in board if 0 < len(each[column] or "") <= MOST_CHARACTERS})[:CHOICES]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Final, Generic, Protocol, Self, TypeVar
 
-from datasette_vibetea.database import TABLE
+from datasette_vibetea.seen import Seen
 
 if TYPE_CHECKING:
     import sqlite3
@@ -16,11 +16,6 @@ if TYPE_CHECKING:
     from datasette_vibetea.filters import Filters
 
 KEPT: Final = 16
-MOST_NEW: Final = 5000
-"""Events since; with more of them adding everything up anew is quicker."""
-
-_NEWEST: Final = f"select seq, id from {TABLE} order by seq desc limit 1"
-_THERE: Final = f"select 1 from {TABLE} where seq = ? and id = ?"
 
 
 class Sum(Protocol):
@@ -45,11 +40,11 @@ class Sums(Generic[S]):
     def __init__(self, count: Count[S]) -> None:
         self._count = count
         self._lock = threading.Lock()
-        self._kept: dict[Filters, tuple[tuple[int, str], S]] = {}
+        self._kept: dict[Filters, tuple[Seen, S]] = {}
 
     def of(self, connection: sqlite3.Connection, filters: Filters) -> S:
         """The sums now. Raises sqlite3.Error."""
-        newest = connection.execute(_NEWEST).fetchone() or (0, "")
+        newest = Seen.newest(connection)
         sums = self._now(connection, filters, newest)
         with self._lock:
             self._kept.pop(filters, None)
@@ -58,7 +53,7 @@ class Sums(Generic[S]):
                 del self._kept[next(iter(self._kept))]
         return sums
 
-    def _now(self, connection: sqlite3.Connection, filters: Filters, newest: tuple[int, str]) -> S:
+    def _now(self, connection: sqlite3.Connection, filters: Filters, newest: Seen) -> S:
         with self._lock:
             kept = self._kept.get(filters)
         if kept is None:
@@ -66,7 +61,6 @@ class Sums(Generic[S]):
         then, sums = kept
         if then == newest:
             return sums
-        # another file, or one with less in it, has another event there or none
-        if newest[0] - then[0] <= MOST_NEW and connection.execute(_THERE, then).fetchone():
-            return sums + self._count(connection, filters, then[0])
+        if then.leads_to(newest, connection):
+            return sums + self._count(connection, filters, then.seq)
         return self._count(connection, filters, None)

@@ -116,7 +116,7 @@ async def test_source_and_project_choose_sessions(datasette: Datasette, daemon: 
     assert numbers(await asked(datasette, project="shop", source="laptop")) == [1]
     assert numbers(await asked(datasette, project="", type="tool")) == []
     found = await asked(datasette, project="none such")
-    assert (found["sources"], found["projects"]) == (["laptop", "workstation"], ["docs", "shop"])
+    assert (found["sources"], found["projects"]) == (["laptop", "workstation"], ["shop", "docs"])
     assert found["live"] == 0
     assert (await datasette.client.get(DATA, params={"project": "x" * 301})).status_code == 400
 

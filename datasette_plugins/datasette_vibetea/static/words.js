@@ -1,7 +1,8 @@
 // What an event says in a few words: {icon, tone, what, detail, note}. Tones are plain, quiet, good, bad, attention.
 // Values are whatever the database holds, so each is read as text or as a number before it is used.
 
-const COMPACT = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 });
+import { short } from "./when.js";
+
 const LONGEST = 80;
 
 const TOOL_ICONS = {
@@ -118,7 +119,7 @@ export function human(value) {
 }
 
 function count(value) {
-  return COMPACT.format(Number(value) || 0).replace("K", "k");
+  return short(Number(value) || 0);
 }
 
 export function duration(milliseconds) {
