@@ -61,11 +61,13 @@ class Prices:
 
     Args:
         checked: when the shipped ones were last compared with the published ones.
-        problem: why the user's own are not used; "" if they are, or there are none.
+        own: whether the user's own are used.
+        problem: why they are not; "" if they are, or there are none.
     """
 
     checked: date
     models: dict[str, list[Price]]
+    own: bool = False
     problem: str = ""
 
     @classmethod
@@ -75,9 +77,10 @@ class Prices:
             shipped = tomllib.load(file)
         models, checked = _models(shipped), shipped["checked"]
         try:
-            return cls(checked, models | _own(own))
+            mine = _own(own)
         except BadPrices as bad:
-            return cls(checked, models, f"{NAME} is not used: {bad}")
+            return cls(checked, models, problem=f"{NAME} is not used: {bad}")
+        return cls(checked, models | mine, own=bool(mine))
 
     def at(self, model: str, slot: int) -> Price | None:
         """The price of a model in a quarter hour, counted from the epoch; None if nobody knows it."""

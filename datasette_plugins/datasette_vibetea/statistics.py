@@ -96,7 +96,8 @@ class Statistics:
         filters = filters.without("type", "tool")
         sums = self._sums.of(connection, filters)
         hours = self._heatmap.hours(connection, filters)
-        return _figures(connection, filters, hours, sums, _usage(sums, _prices(connection)))
+        prices = _prices(connection)
+        return _figures(connection, filters, hours, sums, _usage(sums, prices), own=prices.own)
 
     def read(self, connection: sqlite3.Connection, filters: Filters) -> dict[str, Any]:
         """The heatmap's data, and beside it what is counted otherwise.
@@ -117,7 +118,7 @@ class Statistics:
         return {
             "outdated": False,
             **self._heatmap.read(connection, filters),
-            "figures": _figures(connection, filters, hours, sums, usage),
+            "figures": _figures(connection, filters, hours, sums, usage, own=prices.own),
             "types": _top(_acts(hours, filters, "type")),
             "of_projects": _top(_acts(hours, filters, "project")),
             "of_sources": _top(_acts(hours, filters, "source")),
@@ -157,13 +158,13 @@ def _rounded(timed: Iterable[tuple[str, int, int]]) -> Counter[tuple[str, int]]:
 
 
 def _figures(
-    connection: sqlite3.Connection, filters: Filters, hours: Hours, sums: _Sum, usage: dict[str, Any]
+    connection: sqlite3.Connection, filters: Filters, hours: Hours, sums: _Sum, usage: dict[str, Any], *, own: bool
 ) -> dict[str, Any]:
     """The few numbers that say most.
 
     `events`; `sessions` that were open; tool `calls` that ended, and how many of them `failed`; `tokens` of all kinds,
     those of them `cached`, which were read from the cache, and their `cost` in US dollars, without that of models
-    `unpriced`.
+    `unpriced`; whether one's `own` prices are used.
     """
     ends = [datetime.fromtimestamp(slot * SLOT_SECONDS, UTC).isoformat()[:16] for slot in (filters.last, filters.first)]
     named = [(name, value) for name, value in filters.columns if name in {"project", "source"}]
@@ -183,6 +184,7 @@ def _figures(
         "cached": sum(row[5] for row in usage["rows"]),
         "cost": round(sum(row[8] or 0 for row in usage["rows"]), 9),
         "unpriced": sorted({models[row[1]] for row in usage["rows"] if row[8] is None}),
+        "own": own,
     }
 
 

@@ -235,6 +235,7 @@ async def test_prices_beside_the_database_count_more(datasette: Datasette, empty
     own.write_text(f'[[price]]\nmodels = ["claude-opus-5-5", "house-model"]\n{ENTRY}')
     found = await asked(datasette)
     assert (found["figures"]["cost"], found["figures"]["unpriced"], found["prices"]["problem"]) == (5.0, [], "")
+    assert found["figures"]["own"]
     own.write_text(f'[[price]]\nmodels = ["claude-opus-5-5"]\nfrom = 2026-10-07\n{ENTRY}')
     found = await asked(datasette)
     assert found["figures"]["cost"] == 0, "it replaces all that is shipped of a model"
@@ -270,7 +271,7 @@ async def test_a_file_of_prices_that_is_wrong_is_named_and_not_used(
     assert problem.startswith("prices.toml is not used: ")
     assert words in problem
     assert str(empty_db.path.parent) not in problem
-    assert found["figures"]["cost"] == 4.0
+    assert (found["figures"]["cost"], found["figures"]["own"]) == (4.0, False)
 
 
 def test_shipped_prices_tell_caches_apart(tmp_path: Path) -> None:

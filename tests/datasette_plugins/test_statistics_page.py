@@ -16,6 +16,8 @@ from tests.datasette_plugins.chromium import live
 from tests.datasette_plugins.test_look import CONTRAST, HOSTILE
 from tests.datasette_plugins.told import begun, bill, call, derived_too, error
 
+from datasette_vibetea.prices import RATES
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -150,8 +152,13 @@ def test_it_grows_under_what_has_the_focus_and_tells_what_it_lacks(opened: Any, 
     with derived_too(busy_db):
         busy_db.add(2, **call("Bash"), timestamp="2026-11-22T13:19:00Z")
     expect(page.locator("#tools a:focus")).to_have_text(str(before + 2))
+    expect(page.locator("#estimate")).to_contain_text("an estimate at the list prices of Anthropic’s API as of")
+    rates = "".join(f"{kind} = 1\n" for kind in RATES)
+    busy_db.path.with_name("prices.toml").write_text(f'[[price]]\nmodels = ["other"]\n{rates}')
     page.get_by_label("Project").select_option("shop")
     page.wait_for_url("**/statistics?project=shop")
+    expect(page.locator("#estimate")).to_contain_text("by your own prices, where they name a model, and else the list")
+    expect(page.locator("#figures")).to_contain_text("by your own prices")
     expect(page.locator("#by-project tbody tr")).to_have_count(1)
     page.get_by_label("30 days").check()
     page.wait_for_url("**/statistics?project=shop&days=30")

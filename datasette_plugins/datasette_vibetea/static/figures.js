@@ -9,7 +9,7 @@ import { dollars, number, percent, short } from "./when.js";
  * quarter hours; `uncounted` are the types of events that are left out.
  */
 export function showFigures(place, figures, links, range, uncounted) {
-  const { events, sessions, calls, failed, tokens, cached, cost, unpriced } = figures;
+  const { events, sessions, calls, failed, tokens, cached, cost, unpriced, own } = figures;
   const ended = { type__exact: "tool", status__exact: "completed" };
   const used = links.usage(range, {});
   const told = [
@@ -18,7 +18,7 @@ export function showFigures(place, figures, links, range, uncounted) {
     ["Tool calls", number(calls), links.events(range, ended), "ended"],
     ["Failures", number(failed), links.events(range, { ...ended, ...named("outcome", "failed") }), calls ? `${percent(failed / calls)} of the calls` : ""],
     ["Tokens", short(tokens), used, tokens ? `${percent(cached / tokens)} from cache` : "", number(tokens)],
-    ["Cost", dollars(cost), used, unpriced.length ? `without ${unpriced.length} of the models` : "at list prices"],
+    ["Cost", dollars(cost), used, unpriced.length ? `without ${unpriced.length} of the models` : own ? "by your own prices" : "at list prices"],
   ];
   told.forEach(([name, value, href, note, title = ""], at) => {
     const figure = place.children[at] ?? place.appendChild(made());

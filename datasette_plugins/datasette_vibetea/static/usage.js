@@ -71,7 +71,8 @@ function said(name) {
 
 function notes({ figures, prices }) {
   const checked = new Date(`${prices.checked}T12:00`);
-  write(part("estimate"), `Costs are an estimate at the list prices of Anthropic’s API as of ${MONTH.format(checked)} ${checked.getFullYear()}, whatever your plan charges.`);
+  const by = figures.own ? "by your own prices, where they name a model, and else" : "at";
+  write(part("estimate"), `Costs are an estimate ${by} the list prices of Anthropic’s API as of ${MONTH.format(checked)} ${checked.getFullYear()}, whatever your plan charges.`);
   write(part("unpriced"), figures.unpriced.length ? `No price is known of ${figures.unpriced.map((name) => text(name) || "an unnamed model").join(", ")}.` : "");
   write(part("bad-prices"), prices.problem ? `Your own ${prices.problem}.` : "");
 }
