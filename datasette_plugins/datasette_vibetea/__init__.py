@@ -52,10 +52,11 @@ def _made() -> Routes:
     board = sessions.Sessions()
     hours = heatmap.Heatmap()
     numbers = statistics.Statistics(hours)
+    parts = overview.Overview(board, hours, numbers)
     past = history.History()
     return [
         *((rf"{page.path}$", pages.view(page)) for page in pages.PAGES),
-        (rf"{pages.PATH}/overview\.json$", answers.view(overview.Overview(board, hours, numbers).read)),
+        (rf"{pages.PATH}/overview\.json$", answers.view(parts.read, overview.Question.parse)),
         (rf"{pages.PATH}/sessions\.json$", answers.view(board.read)),
         (rf"{pages.PATH}/live\.json$", answers.view(live.read)),
         (rf"{pages.PATH}/older\.json$", answers.view(live.older, live.Older.parse)),

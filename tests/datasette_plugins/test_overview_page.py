@@ -141,9 +141,18 @@ def test_without_a_session_the_past_is_there_and_without_a_past_a_lesson(opened:
 def test_the_title_is_true_in_a_hidden_tab(opened: Any, busy: Sessions) -> None:
     page = opened()
     expect(page).to_have_title("(1) VibeTea overview")
+    with page.expect_response(re.compile(r"&since=[0-9]+$")) as unchanged:
+        pass
+    assert set(unchanged.value.json()) == {"seq", "sessions"}
     turn(page, "hidden")
     busy.agent(1, "waiting_permission")
     expect(page).to_have_title("(2) VibeTea overview")
+    with page.expect_response(re.compile(r"&since=now$")) as hidden:
+        pass
+    assert set(hidden.value.json()) == {"seq", "sessions"}
+    turn(page, "visible")
+    expect(page.locator("#latest li").first).to_contain_text("Needs permission")
+    expect(page.locator("#sum")).to_contain_text("5 events in 7 days")
 
 
 def test_a_choice_that_means_nothing_is_said(address: str, open_page: Any, busy: Sessions) -> None:

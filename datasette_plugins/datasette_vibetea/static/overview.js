@@ -23,7 +23,7 @@ const links = new Links(filters, main.dataset.rows);
 const sessions = new SessionsPart(filters, main.dataset.rows);
 const latest = new Latest(document.getElementById("latest"), main.dataset.rows);
 const heatmap = new HeatmapPart(links);
-const refresher = new Refresher(main, () => `${main.dataset.data}?${links.question}`, show, { period: PERIOD, hidden: true });
+const refresher = new Refresher(main, () => `${main.dataset.data}?${links.question}`, show, { period: PERIOD, hidden: true, brief: true });
 main.addEventListener("refused", ({ detail }) => {
   sessions.hide();
   past.hidden = true;
@@ -34,13 +34,18 @@ lead();
 
 function show(data) {
   write(refused, "");
-  for (const name of ["project", "source"]) filters.offer(name, data.heatmap[`${name}s`]);
   sessions.show(data.sessions);
-  past.hidden = data.seq === 0;
+  if (data.heatmap) past.hidden = data.seq === 0;
   // who has a past needs no lesson
   calm.hidden = empty.hidden || past.hidden;
   if (past.hidden) return;
   empty.hidden = true;
+  if (data.heatmap) showPast(data);
+}
+
+/** What changes only with the events. */
+function showPast(data) {
+  for (const name of ["project", "source"]) filters.offer(name, data.heatmap[`${name}s`]);
   figures.parentElement.hidden = data.figures === null;
   const { start, counts, uncounted } = data.heatmap;
   if (data.figures) showFigures(figures, data.figures, links, [start, start + counts.length], uncounted);

@@ -18,14 +18,18 @@ export class Refresher {
   #main;
   #hidden;
   #seq = -1;
+  #brief;
+  #whole = ""; // the address of which all is shown, as of #seq
 
   /**
    * `show` gets the data of `address()` whenever it changed, or `period` milliseconds have passed; in a tab that is
-   * hidden only if it is to be kept true there.
+   * hidden only if it is to be kept true there. If `brief`, data that is at hand is not asked for
+   * again: the answer may leave out what no event `since` its `seq` has changed, and all that a hidden tab does not show.
    */
-  constructor(main, address, show, { period = PERIOD, hidden = false } = {}) {
+  constructor(main, address, show, { period = PERIOD, hidden = false, brief = false } = {}) {
     this.#main = main;
     this.#hidden = hidden;
+    this.#brief = brief;
     this.#address = address;
     this.#show = show;
     this.#notice = ["missing", "ambiguous"].map((id) => document.getElementById(id));
@@ -36,6 +40,7 @@ export class Refresher {
 
   /** Ask at once, for another filter. */
   now() {
+    this.#whole = "";
     this.#asking?.abort();
     this.#asking = null;
     this.#ask();
@@ -56,12 +61,14 @@ export class Refresher {
     }
     const asking = new AbortController();
     this.#asking = asking;
+    const address = this.#address();
+    const since = this.#since(address);
     try {
-      const answer = await fetch(this.#address(), { signal: asking.signal, headers: { accept: "application/json" } });
+      const answer = await fetch(since === null ? address : `${address}&since=${since}`, { signal: asking.signal, headers: { accept: "application/json" } });
       const data = await answer.json();
       if (asking.signal.aborted) return;
       for (const notice of this.#notice) notice.hidden = answer.status !== 404 || notice.id !== data.state;
-      if (answer.ok) this.#take(data);
+      if (answer.ok) this.#take(data, address, since);
       else if (answer.status === 400) this.#main.dispatchEvent(new CustomEvent("refused", { detail: data.error }));
       else showConnection("waiting");
     } catch {
@@ -75,10 +82,16 @@ export class Refresher {
     }
   }
 
-  #take(data) {
+  #since(address) {
+    if (!this.#brief || !this.#whole) return null;
+    if (document.visibilityState === "hidden") return "now";
+    return address === this.#whole ? this.#seq : null;
+  }
+
+  #take(data, address, since) {
     // a page made before there was a database knows no table to link to
     if (!this.#main.dataset.rows) return location.reload();
-    this.#seq = data.seq;
+    if (since !== "now") [this.#whole, this.#seq] = [address, data.seq];
     this.#show(data);
     this.#stream ??= this.#follow();
   }
