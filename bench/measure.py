@@ -10,13 +10,22 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
 
-def interleave(cases: Mapping[str, Callable[[], object]], rounds: int, warmup: int = 3) -> dict[str, list[float]]:
-    """Run every case once per round, in rotating order; wall seconds of each run, without the warm-up rounds."""
+def interleave(
+    cases: Mapping[str, Callable[[], object]],
+    rounds: int,
+    warmup: int = 3,
+    before: Callable[[], object] = lambda: None,
+) -> dict[str, list[float]]:
+    """Run every case once per round, in rotating order; wall seconds of each run, without the warm-up rounds.
+
+    `before` each run something may happen that is not timed.
+    """
     names = list(cases)
     seconds: dict[str, list[float]] = {name: [] for name in names}
     for turn in range(warmup + rounds):
         shift = turn % len(names)
         for name in names[shift:] + names[:shift]:
+            before()
             started = time.perf_counter()
             cases[name]()
             if turn >= warmup:

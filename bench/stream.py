@@ -2,8 +2,8 @@
 
 `python bench/stream.py [--events N]` commits single rows at about ten a second, at uneven distances so that they do
 not fall into step with the poller, and prints milliseconds until Chromium has, and has shown, each of them; the same
-for 200 readers at once, each of whom must get every event; and what the server uses while nothing happens. All clocks
-are this machine's.
+for 200 readers at once, each of whom must get every event; and what the server uses while nothing happens. There is a
+past of a million events. All clocks are this machine's.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
-from generated import go_on
+from generated import generate, go_on
 from measure import table
 from playwright.sync_api import sync_playwright
 from served import cpu_seconds, served
@@ -39,6 +39,7 @@ PER_SECOND: Final = 10
 AIMS: Final = ("p50 15, p99 120", "1")
 """Milliseconds from commit to frame; percent of a core while nothing happens."""
 READERS: Final = 200
+PAST: Final = 1_000_000
 IDLE_SECONDS: Final = 20
 SESSIONS: Final = 5
 """At work while the overview is looked at."""
@@ -192,6 +193,7 @@ def main() -> None:
     events = parser.parse_args().events
     with tempfile.TemporaryDirectory() as folder:
         database = Path(folder, "vibetea.db")
+        generate(database, PAST)
         connection = open_database(database)
         rows = browser(database, connection, events)
         last, busy, quiet = asyncio.run(crowd(database, connection, events))
