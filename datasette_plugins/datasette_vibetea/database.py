@@ -218,12 +218,12 @@ def event(row: tuple[Any, ...]) -> dict[str, Any]:
     return named
 
 
-def frame(event: dict[str, Any], place: int | None = None) -> Frame:
-    """An event's frame; its place in the stream is its seq, or else `place`."""
+def frame(event: dict[str, Any], *, placed: bool = True) -> Frame:
+    """An event's frame. Not `placed`, it has no id, for it says nothing of the reader's place in the stream."""
     # ASCII with escapes: no byte of a value can end a line of the stream
-    seq = event["seq"] if place is None else place
-    data = f"id: {seq}\ndata: {json.dumps(event, separators=(',', ':'))}\n\n".encode()
-    return Frame(seq, data, {name: event[name] for name in NAMES})
+    place = f"id: {event['seq']}\n" if placed else ""
+    data = f"{place}data: {json.dumps(event, separators=(',', ':'))}\n\n".encode()
+    return Frame(event["seq"], data, {name: event[name] for name in NAMES})
 
 
 def _payload(text: str) -> Any:

@@ -149,7 +149,7 @@ def _first(connection: sqlite3.Connection, filters: Filters) -> tuple[int, bytes
     """
     newest = database.newest(connection)
     latest = rows.latest(connection, filters, FIRST_EVENTS)
-    return newest, b"".join(database.frame(event).data.partition(b"\n")[2] for event in reversed(latest))
+    return newest, b"".join(database.frame(event, placed=False).data for event in reversed(latest))
 
 
 async def _live(client: Client, filters: Filters, seq: int) -> AsyncGenerator[bytes]:

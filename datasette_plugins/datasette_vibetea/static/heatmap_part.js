@@ -7,6 +7,8 @@ import { History } from "./history.js";
 import { LEVELS } from "./levels.js";
 import { DAY, events, hours, number } from "./when.js";
 
+const MINUTE = 60_000;
+
 export class HeatmapPart {
   #links;
   #grid;
@@ -22,6 +24,7 @@ export class HeatmapPart {
     this.#links = links;
     this.#grid = new Grid(document.getElementById("grid"), (what) => write(told, what), (first, last) => links.events([first, last], { type__notin: this.#data.uncounted.join() }));
     this.#history = new History(document.getElementById("history"), () => this.#fill());
+    setInterval(() => this.#data && this.#fill(), MINUTE); // the hour that runs is another one at times
   }
 
   show(data) {
