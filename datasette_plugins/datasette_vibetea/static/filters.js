@@ -3,6 +3,7 @@
 export class Filters {
   #form;
   #changed;
+  #later = new Map(); // what to offer in a list that is left
 
   /** The named controls of `form` are the filters; `changed` is called after the address has changed. */
   constructor(form, changed) {
@@ -11,6 +12,7 @@ export class Filters {
     for (const select of form.querySelectorAll("select")) select.add(new Option(select.dataset.all, ""));
     // a date that is being typed is not one yet
     form.addEventListener("change", ({ target }) => form.checkValidity() && this.#write(target));
+    form.addEventListener("focusout", ({ target }) => this.#later.get(target.name)?.());
     form.addEventListener("submit", (submit) => submit.preventDefault());
     addEventListener("popstate", () => {
       this.#read();
@@ -31,8 +33,11 @@ export class Filters {
   /** Offer these names by alphabet, or values in their order if `label` says what to call one; and what is asked for. */
   offer(name, values, label = null) {
     const select = this.#form.elements[name];
-    // an open list stays as it is
-    if (select === document.activeElement && select.dataset.values) return;
+    this.#later.delete(name);
+    if (select === document.activeElement && select.dataset.values) {
+      this.#later.set(name, () => this.offer(name, values, label)); // an open list stays as it is
+      return;
+    }
     const asked = this.get(name);
     const all = [...new Set(asked ? [...values, asked] : values)];
     if (!label) all.sort((one, other) => one.localeCompare(other));
