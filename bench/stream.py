@@ -65,7 +65,8 @@ document.addEventListener("DOMContentLoaded", () => {
 """
 INSERT: Final = (
     "insert into events(id, source, timestamp, type, session_id, project, tool, status, outcome, duration_ms, payload) "
-    "values (?, 'laptop', '2026-03-12T14:32:07.123Z', 'tool', '3f0c9b52', 'shop', 'Read', 'completed', 'ok', 17, "
+    "values (?, 'laptop', strftime('%Y-%m-%dT%H:%M:%fZ', 'now'), "
+    "'tool', '3f0c9b52', 'shop', 'Read', 'completed', 'ok', 17, "
     '\'{"sessionId":"3f0c9b52","project":"shop","tool":"Read","status":"completed","context":"auth.ts"}\')'
 )
 
