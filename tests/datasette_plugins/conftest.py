@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from datasette.app import Datasette
 from playwright.sync_api import expect, sync_playwright
+from tests.datasette_plugins.sessions import Sessions
 from tests.datasette_plugins.supabase import Supabase
 
 from vibetea_daemon.store.schema import open_database
@@ -101,6 +102,14 @@ def functions() -> Iterator[Supabase]:
 @pytest.fixture
 def datasette(full_db: Events) -> Datasette:
     return Datasette([str(full_db.path)])
+
+
+@pytest.fixture
+def daemon(empty_db: Events) -> Iterator[Sessions]:
+    """Writes sessions as the daemon does."""
+    written = Sessions(empty_db.path)
+    yield written
+    written.close()
 
 
 def eventually(what: Callable[[], Any]) -> Any:

@@ -14,17 +14,10 @@ from tests.datasette_plugins.sessions import Sessions
 from tests.datasette_plugins.test_look import CONTRAST, HOSTILE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from contextlib import ExitStack
 
     from playwright.sync_api import Page
-
-
-@pytest.fixture
-def daemon(empty_db: Events) -> Iterator[Sessions]:
-    written = Sessions(empty_db.path)
-    yield written
-    written.close()
 
 
 @pytest.fixture

@@ -12,18 +12,9 @@ from datasette_vibetea import database, sessions
 from datasette_vibetea.filters import Filters
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from tests.datasette_plugins.conftest import Events
 
 DATA = "/-/vibetea/sessions.json"
-
-
-@pytest.fixture
-def daemon(empty_db: Events) -> Iterator[Sessions]:
-    written = Sessions(empty_db.path)
-    yield written
-    written.close()
 
 
 @pytest.fixture

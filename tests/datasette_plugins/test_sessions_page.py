@@ -13,19 +13,12 @@ from tests.datasette_plugins.sessions import Sessions, ago, named
 from tests.datasette_plugins.test_look import CONTRAST, HOSTILE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from contextlib import ExitStack
 
     from playwright.sync_api import Locator, Page
 
 PATH = "/sessions"
-
-
-@pytest.fixture
-def daemon(empty_db: Events) -> Iterator[Sessions]:
-    written = Sessions(empty_db.path)
-    yield written
-    written.close()
 
 
 @pytest.fixture
