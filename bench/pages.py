@@ -3,8 +3,8 @@
 `python bench/pages.py [--events N ...]` times whole answers of the real server on loopback: cold, the first of a server
 that has just started, with nothing of the file in the system's memory; warm, with nothing new since the last one, so
 that sums are there to be looked up; and with one event committed since, as on a page one looks at. Of the last the
-processor's time, too, which a busy machine changes less. 200 sessions are at work meanwhile.
-Ten million events take 6 GB of a temporary folder and some minutes to make.
+processor's time, too, which a busy machine changes less. Five sessions are at work meanwhile, a developer's, then 200,
+a large team's. Ten million events take 6 GB of a temporary folder and ten minutes to make.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ from vibetea_daemon.store.schema import open_database
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-LIVE: Final = 200
+LIVE: Final = (5, 200)
+"""Sessions at work. Each step adds to those before."""
 ROUNDS: Final = 20
-RAW_ROUNDS: Final = 2
 ACTS: Final = (
     "type not in ('token_usage', 'session_metrics', 'activity_pattern', 'model_distribution', 'project_activity')"
 )
@@ -100,21 +100,16 @@ def cold(database: Path, path: str) -> float:
 
 
 def raw(database: Path, statements: tuple[str, ...]) -> float:
-    """Seconds they take on a connection of their own, the quickest of a few rounds."""
-    connection = sqlite3.connect(f"file:{database}?mode=ro", uri=True)
-    took = []
-    for _ in range(RAW_ROUNDS):
+    """Seconds they take on a connection of their own, asked once: some take a minute."""
+    with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
         begin = time.perf_counter()
         for statement in statements:
             connection.execute(statement).fetchall()
-        took.append(time.perf_counter() - begin)
-    connection.close()
-    return min(took)
+        return time.perf_counter() - begin
 
 
-def measure(database: Path, events: int) -> None:
-    """Print one table."""
-    go_on(database, LIVE)
+def measure(database: Path, replaced: dict[str, float]) -> list[tuple[object, ...]]:
+    """The rows of one table; `replaced` are the seconds of the raw queries."""
     first = {name: cold(database, path) * 1000 for name, (path, _, _) in CASES.items()}
     with served(database) as (address, process), closing(open_database(database)) as connection:
 
@@ -131,14 +126,12 @@ def measure(database: Path, events: int) -> None:
                 commit(connection)
                 ask(address, path)
             cpu[name] = (cpu_seconds(process) - before) / ROUNDS * 1000
-    rows = []
-    for name, (_, aim, statements) in CASES.items():
+    rows: list[tuple[object, ...]] = []
+    for name, (_, aim, _) in CASES.items():
         found = median(since[name]) * 1000
-        replaced = raw(database, statements) * 1000 if statements else 0.0
-        ratio = f"{replaced / found:.0f}" if statements else ""
-        rows.append((name, first[name], median(warm[name]) * 1000, found, aim, cpu[name], replaced or "", ratio))
-    print(f"\n{events} events, {LIVE} sessions at work")
-    print(table(rows, ("answer", "cold ms", "warm ms", "one event since ms", "aim", "its cpu ms", "raw ms", "x")))
+        beside = (replaced[name] * 1000, f"{replaced[name] * 1000 / found:.0f}") if name in replaced else ("", "")
+        rows.append((name, first[name], median(warm[name]) * 1000, found, aim, cpu[name], *beside))
+    return rows
 
 
 def main() -> None:
@@ -148,9 +141,21 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             database = Path(folder, "vibetea.db")
             begin = time.monotonic()
+            print(f"\nMaking {events} events ...", flush=True)
             generate(database, events)
-            print(f"\nMade {events} events in {time.monotonic() - begin:.0f} s, {database.stat().st_size / 1e9:.1f} GB")
-            measure(database, events)
+            print(f"{time.monotonic() - begin:.0f} s, {database.stat().st_size / 1e9:.1f} GB", flush=True)
+            replaced = {name: raw(database, statements) for name, (_, _, statements) in CASES.items() if statements}
+            before = 0
+            for live in LIVE:
+                go_on(database, live - before)
+                before = live
+                rows = measure(database, replaced)
+                print(f"\n{events} events, {live} sessions at work")
+                print(
+                    table(
+                        rows, ("answer", "cold ms", "warm ms", "one event since ms", "aim", "its cpu ms", "raw ms", "x")
+                    )
+                )
 
 
 if __name__ == "__main__":
