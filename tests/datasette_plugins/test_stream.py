@@ -172,6 +172,20 @@ async def test_the_file_is_read_from_the_first_reader_to_the_last(
         assert [frame.seq for frame in await client.next()] == [11]
 
 
+async def test_a_reader_who_leaves_ends_the_query_it_waits_for(full_db: Events) -> None:
+    reader, begun = Reader(full_db.path), threading.Event()
+
+    def endless(connection: sqlite3.Connection) -> None:
+        connection.create_function("begin", 0, begun.set)
+        connection.execute("with recursive n(k) as (select begin() union all select 1 from n) select count(*) from n")
+
+    asked = asyncio.create_task(asyncio.to_thread(reader.ask, endless))
+    await true(begun.is_set)
+    reader.close()
+    with pytest.raises(sqlite3.OperationalError, match="interrupted"):
+        await asked
+
+
 async def test_a_silent_stream_still_beats(datasette: Datasette, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stream, "HEARTBEAT_SECONDS", 0.01)
     async with opened(datasette.app()) as answer:
