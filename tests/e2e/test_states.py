@@ -46,7 +46,7 @@ class Played:
         wait_until(
             lambda: all(any(shown(way).startswith(one) for one in wanted) for way in WATCHING),
             lambda: f"{session}: wanted {wanted}, { ({way: shown(way) for way in WATCHING}) }",
-            seconds=30,
+            seconds=60,
         )
 
     def terminal(self, session: str, *options: str) -> Terminal:
