@@ -198,7 +198,7 @@ def live(projects: Path, stop: threading.Event) -> None:
     sessions = [DemoSession(chance, projects) for _ in range(LIVE_SESSIONS)]
     turns = [session.turn(datetime.now(UTC)) for session in sessions]
     asked = [0.0] * LIVE_SESSIONS
-    while not stop.wait(chance.uniform(0.2, 0.9)):
+    while not stop.wait(chance.uniform(0.5, 3.0)):
         which = chance.randrange(LIVE_SESSIONS)
         if time.monotonic() < asked[which]:
             continue

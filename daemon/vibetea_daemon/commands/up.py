@@ -26,7 +26,9 @@ def up(config: Config, *, demo: bool, no_open: bool, port: int | None, since: in
     """Run the daemon, or join the one that runs, and serve the page until Ctrl-C."""
     with ExitStack() as stack:
         stack.enter_context(_orderly_end())
-        if not demo and not _has_work(config):
+        if demo:
+            click.echo("Showing invented sessions. Yours: vibetea up")
+        elif not _has_work(config):
             click.echo(f"No Claude Code sessions in {config.claude_dir} yet: showing invented ones. Later: vibetea up")
             demo = True
         if demo:
