@@ -18,13 +18,17 @@ MOST: Final = 200
 MOST_AGENTS: Final = 20
 
 _HAS_BOARD: Final = "select 1 from sqlite_master where type = 'view' and name = 'board'"
-# A session without a client is live for a day at most. Said here, it lets SQLite find the few by an index, where the
-# view by itself looks at every session there ever was.
+# A session without a client is live for half an hour, for a day if it asks something. Said here, it lets SQLite find
+# the few by an index, where the view by itself looks at every session there ever was.
 _LIVE: Final = """
     select session_id, source, project, model, state, reason, since, tool, tokens, prompts
     from board
     where live and (
-        last_at > strftime('%Y-%m-%dT%H:%M:%fZ', 'now', '-1 day') or session_id in (select session_id from clients))
+        last_at > strftime('%Y-%m-%dT%H:%M:%fZ', 'now', '-30 minutes')
+        or session_id in (select session_id from clients)
+        or last_at > strftime('%Y-%m-%dT%H:%M:%fZ', 'now', '-1 day') and exists (
+            select 1 from agents
+            where agents.session_id = board.session_id and reason in ('permission', 'question')))
     order by
         case state when 'needs_you' then 0 when 'working' then 1 when 'interrupted' then 2 when 'idle' then 3
             when 'dead' then 4 else 5 end,
