@@ -19,6 +19,17 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import Page
 
+CROWDED = """() => [...document.querySelectorAll("#latest .row")].flatMap((row) => {
+    const parts = [...row.children].filter((each) => each.getClientRects().length && each.textContent);
+    const boxes = parts.map((each) => [each, each.getBoundingClientRect()]);
+    const isCut = (time) => time.scrollWidth > Math.ceil(time.getBoundingClientRect().width);
+    const touch = (a, b) => a.left < b.right && b.left < a.right && a.top < b.bottom && b.top < a.bottom;
+    const cut = parts.filter((each) => each.matches("time") && isCut(each));
+    return [...cut, ...boxes.filter(([each, box]) => boxes.some(([other, its]) => other !== each && touch(box, its)))
+        .map(([each]) => each)].map((each) => `${each.className} ${each.textContent}`);
+})"""
+"""Parts of a line that lie over another, and times that are cut."""
+
 
 @pytest.fixture
 def busy(daemon: Sessions) -> Sessions:
@@ -29,6 +40,8 @@ def busy(daemon: Sessions) -> Sessions:
     daemon.agent(3, "waiting_permission", 1, project="atlas")
     for minute in range(40):
         daemon.tool(4, 8 * 1440 + minute, tool="Read", project="notes")
+    tokens = {"inputTokens": 1161, "outputTokens": 1184, "cacheReadTokens": 23500, "cacheCreationTokens": 0}
+    daemon.add("token_usage", 4, 8 * 1440 + 0.5, project="notes", model="claude-opus-5-5", **tokens)
     return daemon
 
 
@@ -185,6 +198,10 @@ def test_text_stands_out_and_nothing_is_wider_than_the_window(
     page = opened(color_scheme=scheme, viewport={"width": width, "height": 844}, reduced_motion="reduce")
     expect(page.locator("#latest li")).to_have_count(22)
     assert page.evaluate(CONTRAST) == []
-    for wide in (width, 320, 2560):
-        page.set_viewport_size({"width": wide, "height": 844})
-        assert page.evaluate("document.documentElement.scrollWidth") <= wide
+    for days in ("30 days", "7 days"):
+        page.get_by_text(days, exact=True).click()
+        expect(page.locator("#sum")).to_contain_text(days)
+        for wide in (width, 320, 720, 1152, 2560):
+            page.set_viewport_size({"width": wide, "height": 844})
+            assert page.evaluate("document.documentElement.scrollWidth") <= wide
+            assert page.evaluate(CROWDED) == []

@@ -20,13 +20,15 @@ export function turnDay(list) {
   const today = new Date().toDateString();
   if (list.dataset.day === today) return;
   list.dataset.day = today;
-  for (const time of list.querySelectorAll("time")) time.textContent = label(new Date(time.dateTime));
+  for (const time of list.querySelectorAll("time")) label(time, new Date(time.dateTime));
 }
 
-/** The local time, with the day if it was another one. */
-function label(date) {
-  if (Number.isNaN(date.valueOf())) return "";
-  return (date.toDateString() === new Date().toDateString() ? CLOCK : DAY).format(date);
+/** The local time, with the day if it was another one, for which a narrow list makes room. */
+function label(time, date) {
+  if (Number.isNaN(date.valueOf())) return;
+  const isToday = date.toDateString() === new Date().toDateString();
+  time.textContent = (isToday ? CLOCK : DAY).format(date);
+  time.classList.toggle("dated", !isToday);
 }
 
 /** `rows` is the address of the table of events; `news` lights up. */
@@ -53,7 +55,7 @@ export function row(event, rows, news) {
 function moment(event) {
   const time = element("time");
   const date = new Date(event.timestamp);
-  time.textContent = label(date);
+  label(time, date);
   if (time.textContent) {
     time.dateTime = date.toISOString();
     time.title = FULL.format(date);
