@@ -7,6 +7,7 @@ const [STEP, BAR, HEIGHT] = [4, 3, 24];
 export function line(bars) {
   const svg = document.createElementNS(SVG, "svg");
   svg.setAttribute("viewBox", `0 0 ${bars * STEP - STEP + BAR} ${HEIGHT}`);
+  svg.setAttribute("preserveAspectRatio", "none");
   svg.setAttribute("class", "line");
   svg.setAttribute("aria-hidden", "true");
   svg.append(document.createElementNS(SVG, "path"));
