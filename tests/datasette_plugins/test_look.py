@@ -151,8 +151,12 @@ def test_the_list_is_one_stop_for_the_tab_key_and_is_walked_by_arrows(
     expect(page.get_by_role("button", name="1 new")).to_be_visible()
     assert focused() == "29"
     page.keyboard.press("Escape")
-    shows(page, list(range(31, 0, -1)))
+    expect(page.locator("#events")).to_be_focused()
+    empty_db.add()
+    shows(page, list(range(32, 0, -1)))
     assert page.locator('#events a[tabindex="0"]').count() == 1
+    page.keyboard.press("ArrowDown")
+    assert focused() == "32"
 
 
 def test_a_screen_reader_hears_what_matters_and_no_flood(live_address: str, open_page: Any, empty_db: Events) -> None:

@@ -31,6 +31,10 @@ export class EventList {
     for (const way of ["scroll", "resize"]) addEventListener(way, () => this.schedule(), { passive: true });
     button.addEventListener("click", () => this.#toTop());
     list.addEventListener("keydown", (press) => this.#walk(press));
+    document.addEventListener("keydown", (press) => {
+      // elsewhere it closes what is open
+      if (press.key === "Escape" && !press.target.closest("form, details")) this.#toTop();
+    });
     for (const way of ["focusin", "focusout"]) list.addEventListener(way, () => this.schedule());
   }
 
@@ -115,19 +119,20 @@ export class EventList {
     for (const [entry, { firstElementChild: link }] of this.#view.shown) link.tabIndex = entry === stop ? 0 : -1;
   }
 
+  /** The list itself has the focus then: a row that has it would hold the list. */
   #toTop() {
-    if (this.#view.focused) document.activeElement.blur();
+    this.#list.focus({ preventScroll: true });
     scrollTo({ top: 0 });
     this.schedule();
   }
 
   #walk(press) {
-    if (press.key === "Escape") return this.#toTop();
     const step = STEPS[press.key];
-    if (step === undefined || press.ctrlKey || press.metaKey || press.altKey) return;
-    press.preventDefault();
     const all = this.timeline.all;
-    const at = Math.max(0, Math.min(all.length - 1, this.timeline.indexOf(this.#view.focused) + step));
+    if (step === undefined || !all.length || press.ctrlKey || press.metaKey || press.altKey) return;
+    press.preventDefault();
+    const { focused } = this.#view;
+    const at = Math.max(0, Math.min(all.length - 1, (focused ? this.timeline.indexOf(focused) : -1) + step));
     this.#render(at);
     const row = this.#view.shown.get(all[at]);
     row.firstElementChild.focus({ preventScroll: true });
