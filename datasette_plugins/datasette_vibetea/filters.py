@@ -101,8 +101,10 @@ def _range(arguments: Any, now: datetime) -> tuple[int, int]:
         first = _slot("from", arguments["from"])
     else:
         first = last - _days(arguments.get("days") or str(DAYS)) * SLOTS_A_DAY
-    if not 0 < last - first <= MOST_DAYS * SLOTS_A_DAY:
-        raise BadFilter(f"from lies before to, and at most {MOST_DAYS} days")
+    if last <= first:
+        raise BadFilter("the first day must not be after the last")
+    if last - first > MOST_DAYS * SLOTS_A_DAY:
+        raise BadFilter(f"at most {MOST_DAYS} days")
     return first, last
 
 

@@ -264,13 +264,20 @@ def test_what_is_asked_for_stands_in_the_address(opened: Any, empty_db: Events) 
 
 def test_days_that_cannot_be_shown_are_told_and_others_can_be_chosen(opened: Any, empty_db: Events) -> None:
     happened(empty_db, NOW)
-    page = opened(forgive="400")
-    for first, last in [("2026-11-20", "2026-11-10"), ("2020-01-01", "2026-11-10")]:
+    page = opened("?from=abc&to=2026-02-30", forgive="400")
+    expect(page.get_by_label("7 days")).to_be_checked()
+    for first, last, why in [
+        ("2026-11-20", "2026-11-10", "the first day must not be after the last"),
+        ("2020-01-01", "2026-11-10", "at most 400 days"),
+    ]:
         page.get_by_label("From").fill(first)
         page.get_by_label("to", exact=True).fill(last)
-        expect(page.get_by_role("alert")).to_contain_text("at most 400 days")
+        expect(page.get_by_role("alert")).to_have_text(f"These days cannot be shown: {why}.")
         expect(page.locator("#heat")).to_be_hidden()
+    page.reload()
+    expect(page.locator("#connection")).to_have_text("Waiting")
     page.get_by_text("7 days", exact=True).click()
+    live(page)
     expect(page.get_by_role("alert")).to_have_text("")
     expect(page.locator("#grid")).to_be_visible()
 

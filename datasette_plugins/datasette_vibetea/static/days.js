@@ -44,7 +44,9 @@ function midnight(day, later) {
   return new Date(day.getFullYear(), day.getMonth(), day.getDate() + later);
 }
 
-function date(text) {
+/** The midnight with which a day begins; undefined if `text` names none there is. */
+export function date(text) {
   const [, year, month, day] = DATE.exec(text ?? "") ?? [];
-  return year && new Date(Number(year), Number(month) - 1, Number(day));
+  const at = new Date(Number(year), Number(month) - 1, Number(day));
+  return at.getDate() === Number(day) ? at : undefined;
 }

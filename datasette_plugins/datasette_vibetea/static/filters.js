@@ -1,5 +1,7 @@
 // What is asked for stands in the page's address, so that it can be kept, sent and gone back to.
 
+import { date } from "./days.js";
+
 export class Filters {
   #form;
   #changed;
@@ -70,13 +72,14 @@ export class Filters {
 
   #read() {
     const query = new URLSearchParams(location.search);
+    const isDated = ["from", "to"].some((name) => date(query.get(name)));
     for (const control of this.#form.elements) {
       if (!control.name) continue;
       const value = query.get(control.name) ?? control.dataset.default ?? "";
-      if (control.type === "radio") control.checked = control.value === value && !(control.name === "days" && (query.has("from") || query.has("to")));
+      if (control.type === "radio") control.checked = control.value === value && !(control.name === "days" && isDated);
       else {
         if (control.tagName === "SELECT" && value && ![...control.options].some((each) => each.value === value)) control.add(new Option(value, value));
-        control.value = value;
+        control.value = control.type === "date" && !date(value) ? "" : value;
       }
     }
   }

@@ -19,6 +19,7 @@ export class Refresher {
   #hidden;
   #seq = -1;
   #brief;
+  #refused = false;
   #whole = ""; // the address of which all is shown, as of #seq
 
   /**
@@ -41,6 +42,7 @@ export class Refresher {
   /** Ask at once, for another filter. */
   now() {
     this.#whole = "";
+    this.#refused = false;
     this.#asking?.abort();
     this.#asking = null;
     this.#ask();
@@ -54,7 +56,7 @@ export class Refresher {
   }
 
   async #ask() {
-    if (document.visibilityState === "hidden" && !this.#hidden) return;
+    if (this.#refused || (document.visibilityState === "hidden" && !this.#hidden)) return;
     if (this.#asking) {
       this.#again = true;
       return;
@@ -69,7 +71,7 @@ export class Refresher {
       if (asking.signal.aborted) return;
       for (const notice of this.#notice) notice.hidden = answer.status !== 404 || notice.id !== data.state;
       if (answer.ok) this.#take(data, address, since);
-      else if (answer.status === 400) this.#main.dispatchEvent(new CustomEvent("refused", { detail: data.error }));
+      else if (answer.status === 400) this.#refuse(data.error);
       else showConnection("waiting");
     } catch {
       if (!asking.signal.aborted) showConnection("reconnecting");
@@ -94,6 +96,13 @@ export class Refresher {
     if (since !== "now") [this.#whole, this.#seq] = [address, data.seq];
     this.#show(data);
     this.#stream ??= this.#follow();
+  }
+
+  /** Nothing is asked for until another choice is made. */
+  #refuse(error) {
+    this.#refused = true;
+    if (!this.#stream) showConnection("waiting");
+    this.#main.dispatchEvent(new CustomEvent("refused", { detail: error }));
   }
 
   #follow() {
