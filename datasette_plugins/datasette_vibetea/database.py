@@ -85,7 +85,8 @@ class Frame:
 def config(datasette: Any) -> dict[str, Any]:
     """The plugin's configuration.
 
-    `database` (a name), `hosts` (host names besides this machine's) and `history` (`url` and `token` of a Supabase).
+    `database` (a name), `hosts` (host names besides this machine's), `history` (`url` and `token` of a Supabase) and
+    `invented` (whether the pages say that the sessions are).
     """
     return datasette.plugin_config(CONFIG) or {}
 

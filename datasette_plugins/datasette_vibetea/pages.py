@@ -52,14 +52,16 @@ def view(page: Page) -> Callable[..., Awaitable[Response]]:
         else:
             await access.require_events(datasette, request.actor, attached.name)
             name, table = attached.name, urls.table(attached.name, database.TABLE)
+        config = database.config(datasette)
         context = {
             "page": page,
+            "invented": config.get("invented"),
             "pages": [(each, urls.path(each.path)) for each in PAGES],
             "stream": urls.path(stream.PATH),
             "data": urls.path(f"{PATH}/{page.name}.json"),
             "database_url": urls.database(name) if name else "",
             "table": table,
-            "history": urls.path(f"{PATH}/history.json") if database.config(datasette).get("history") else "",
+            "history": urls.path(f"{PATH}/history.json") if config.get("history") else "",
         }
         html = await datasette.render_template(f"vibetea_{page.name}.html", context, request=request)
         return Response.html(html, headers=HEADERS)

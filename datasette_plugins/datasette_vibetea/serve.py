@@ -36,12 +36,14 @@ def serve(
     on_ready: Callable[[str], None],
     open_browser: bool = False,
     supabase: str | None = None,
+    invented: bool = False,
 ) -> None:
     """Serve the pages over this database on this machine until SIGINT or SIGTERM.
 
     Port 0 takes any free one. `on_ready` gets the first page's address once requests are answered. A database that is
     not there yet is waited for by that page. `supabase` is the address of the functions that know of hours before
-    it; their token is in the environment. Raises OSError if the port cannot be bound.
+    it; their token is in the environment. If the sessions are `invented`, the pages say so. Raises OSError if the port
+    cannot be bound.
     """
     hush()
     # uvicorn raises the signal that stopped it once more when all is done
@@ -57,7 +59,7 @@ def serve(
                     threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
 
         config = uvicorn.Config(
-            _application(database, supabase),
+            _application(database, _metadata(database, supabase, invented=invented)),
             log_level="warning",
             access_log=False,
             lifespan="on",
@@ -66,11 +68,11 @@ def serve(
         Server(config).run(sockets=[bound])
 
 
-def _application(database: Path, supabase: str | None) -> App:
+def _application(database: Path, metadata: dict[str, Any]) -> App:
     """Datasette. As long as there is no database, its pages lead to ours, which wait for one."""
     # Datasette 1.0 does not start over a file that is missing, and without any it would offer one in memory
     files = [str(database)] if database.exists() else []
-    datasette = Datasette(files, settings=SETTINGS, metadata=_metadata(database, supabase))
+    datasette = Datasette(files, settings=SETTINGS, metadata=metadata)
     if not files:
         datasette.remove_database("_memory")
     app: App = datasette.app()
@@ -87,10 +89,10 @@ def _application(database: Path, supabase: str | None) -> App:
     return waiting
 
 
-def _metadata(database: Path, supabase: str | None) -> dict[str, Any]:
+def _metadata(database: Path, supabase: str | None, *, invented: bool) -> dict[str, Any]:
     # Datasette shows its configuration to visitors, so the token is only named in it
     history = {"history": {"url": supabase, "token": {"$env": TOKEN}}} if supabase else {}
     return {
         "title": "VibeTea",
-        "plugins": {CONFIG: {"database": database.stem, **history}},
+        "plugins": {CONFIG: {"database": database.stem, "invented": invented, **history}},
     }

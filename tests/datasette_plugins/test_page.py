@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 import pytest
 from datasette.app import Datasette
 
+from datasette_vibetea.pages import PAGES
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -31,6 +33,14 @@ async def test_the_page_allows_nothing_inline_and_nothing_foreign(datasette: Dat
     assert "unsafe" not in policy
     assert "http" not in policy
     assert not re.search(r"<style|style=|<script(?![^>]*\bsrc=)|\son\w+=", response.text)
+
+
+@pytest.mark.parametrize("invented", [True, False])
+async def test_every_page_says_whether_its_sessions_are_invented(full_db: Events, invented: bool) -> None:
+    metadata = {"plugins": {"datasette-vibetea": {"invented": invented}}}
+    datasette = Datasette([str(full_db.path)], metadata=metadata)
+    for page in PAGES:
+        assert ("invented sessions" in (await datasette.client.get(page.path)).text) == invented
 
 
 @pytest.mark.parametrize("path", ["/-/vibetea", "/vibetea/events.json", "/-/static-plugins/vibetea/live.js"])

@@ -12,7 +12,7 @@ from typing import Any
 
 import psutil
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 from tests.daemon.session import Session
 from tests.daemon.world import World, wait_until
 from tests.datasette_plugins.conftest import eventually
@@ -79,6 +79,7 @@ def test_demo_moves_and_leaves_nothing(world: World, open_page: Callable[..., Pa
     shutil.rmtree(world.state)
     with up(world, "--demo") as (address, _):
         page = open_page(f"{address}/live")
+        expect(page.locator("header")).to_contain_text("Demo: invented sessions. Yours: vibetea up")
         newest = page.locator("#events > :first-child")
         first = newest.get_attribute("data-seq")
         assert first

@@ -22,7 +22,9 @@ def announce(address: str) -> None:
     click.echo(f"VibeTea is at {address}  (Ctrl-C ends it)")
 
 
-def show(config: Config, *, no_open: bool, port: int | None, on_ready: Callable[[str], None]) -> None:
+def show(
+    config: Config, *, no_open: bool, port: int | None, on_ready: Callable[[str], None], invented: bool = False
+) -> None:
     """Serve at a port asked for, or at ours, or at any that is free."""
     for attempt in (PORT, 0) if port is None else (port,):
         try:
@@ -32,6 +34,7 @@ def show(config: Config, *, no_open: bool, port: int | None, on_ready: Callable[
                 on_ready=on_ready,
                 open_browser=not no_open,
                 supabase=config.supabase_url,
+                invented=invented,
             )
         except OSError as error:
             if error.errno not in REFUSALS or attempt == 0:

@@ -50,7 +50,7 @@ def up(config: Config, *, demo: bool, no_open: bool, port: int | None, since: in
             threading.Thread(target=_watch, args=(config, child, stop), daemon=True).start()
 
         try:
-            dashboard.show(config, no_open=no_open, port=port, on_ready=ready)
+            dashboard.show(config, no_open=no_open, port=port, on_ready=ready, invented=demo)
         finally:
             if child is not None and child.ended:
                 raise click.ClickException("the daemon ended:\n" + child.said())
