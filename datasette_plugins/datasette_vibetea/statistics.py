@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from datasette_vibetea.database import TABLE
+from datasette_vibetea.filters import Filters
 from datasette_vibetea.heatmap import COLUMNS
 from datasette_vibetea.prices import NAME, Prices, Tokens
 from datasette_vibetea.slots import SLOT_SECONDS, SLOTS_A_DAY
@@ -22,12 +23,12 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable
 
-    from datasette_vibetea.filters import Filters
     from datasette_vibetea.heatmap import Heatmap, Hours
 
 MOST: Final = 12
 """Names of a table; how many more there are is told."""
 
+_EVER: Final = Filters((), 0, 0)
 _HAS_SUMS: Final = "select 1 from sqlite_master where type = 'table' and name = 'outcomes'"
 _FILE: Final = "select file from pragma_database_list where name = 'main'"
 _SLOT: Final = f"strftime('%s', timestamp) / {SLOT_SECONDS} as slot"
@@ -64,6 +65,7 @@ _KINDS: Final = """
     sum(messages), sum(input_tokens), sum(output_tokens), sum(cache_read_tokens),
     sum(cache_creation_tokens) - coalesce(sum(cache_creation_hour_tokens), 0), sum(cache_creation_hour_tokens)
 """
+_FIRST_USE: Final = "select model, min(slot) from {} where slot is not null group by model"
 _SESSIONS: Final = "select count(*) from sessions where first_at < ? and last_at >= ?"
 
 
@@ -82,12 +84,30 @@ class _Sum:
         return _Sum(self.outcomes + other.outcomes, self.durations + other.durations, usage)
 
 
+@dataclass(frozen=True, slots=True)
+class _Models:
+    """The quarter hour in which each was used first, whatever is asked for."""
+
+    first: dict[str, int] = field(default_factory=dict)
+
+    def __add__(self, other: _Models) -> _Models:
+        first = {model: min(slot, self.first.get(model, slot)) for model, slot in other.first.items()}
+        return _Models(self.first | first)
+
+    def order(self, models: list[str]) -> list[int]:
+        """The places of these among all there ever were, by their first use: later ones change none of them."""
+        ever = sorted(self.first, key=lambda model: (self.first[model], model))
+        places = {model: place for place, model in enumerate(ever)}
+        return [places.get(model, 0) for model in models]
+
+
 class Statistics:
     """Its answers, out of sums that are kept. May be asked from any thread."""
 
     def __init__(self, heatmap: Heatmap) -> None:
         self._heatmap = heatmap
         self._sums = Sums(_count)
+        self._models = Sums(_first_use)
 
     def figures(self, connection: sqlite3.Connection, filters: Filters) -> dict[str, Any] | None:
         """The few numbers that say most, see `_figures`; None of a database no daemon of today has opened yet."""
@@ -104,8 +124,9 @@ class Statistics:
 
         `figures`, see `_figures`; `types`, `of_projects` and `of_sources`, each `names` with their events, the most
         active first, and how many `others`; `tools`, see `_tools`; `errors` that ended turns, by category; `usage`,
-        see `_usage`; `prices`: when they were `checked`, and the `problem` with one's own. `outdated` is a database
-        that no daemon of today has opened yet; then there is nothing else.
+        see `_usage`, with the `order` of its models among all, by their first use; `prices`: when they were `checked`,
+        and the `problem` with one's own. `outdated` is a database that no daemon of today has opened yet; then there
+        is nothing else.
         """
         if not connection.execute(_HAS_SUMS).fetchone():
             return {"outdated": True}
@@ -114,6 +135,7 @@ class Statistics:
         sums = self._sums.of(connection, filters)
         prices = _prices(connection)
         usage = _usage(sums, prices)
+        usage["order"] = self._models.of(connection, _EVER).order(usage["models"])
         errors = Counter({outcome: n for (kind, _, outcome), n in sums.outcomes.items() if kind == "error"})
         return {
             "outdated": False,
@@ -142,6 +164,11 @@ def _count(connection: sqlite3.Connection, filters: Filters, after: int | None) 
         _rounded(found("tool, about_ms", "sum(n)", "durations", _DURATIONS)),
         {(slot, model): Tokens(*(int(n or 0) for n in kinds)) for slot, model, *kinds in tokens},
     )
+
+
+def _first_use(connection: sqlite3.Connection, _: Filters, after: int | None) -> _Models:
+    rows, parameters = ("usage", ()) if after is None else (_USAGE, (after,))
+    return _Models(dict(connection.execute(_FIRST_USE.format(rows), parameters)))
 
 
 def _rounded(timed: Iterable[tuple[str, int, int]]) -> Counter[tuple[str, int]]:
@@ -206,8 +233,8 @@ def _top(counts: Counter[str]) -> dict[str, Any]:
 def _tools(sums: _Sum) -> dict[str, Any]:
     """For each tool its `calls` that ended, how many of them `failed`, were `interrupted` or `refused`.
 
-    `p50` and `p95` are the milliseconds that half of them and 95 % of them took at most, each within 5 %, or None.
-    Days are counted whole here, as UTC has them.
+    `timed` is how many told how long they took; `p50` and `p95` are the milliseconds that half of those and 95 % of
+    them took at most, each within 5 %, or None. For these three days are counted whole, as UTC has them.
     """
     ended: defaultdict[str, Counter[str]] = defaultdict(Counter)
     for (kind, tool, outcome), n in sums.outcomes.items():
@@ -222,6 +249,7 @@ def _tools(sums: _Sum) -> dict[str, Any]:
             "tool": tool,
             "calls": n,
             **{outcome: ended[tool][outcome] for outcome in ("failed", "interrupted", "refused")},
+            "timed": timed[tool].total(),
             **{f"p{percent}": _quantile(timed[tool], percent) for percent in (50, 95)},
         }
         for tool, n in top["names"]

@@ -127,6 +127,7 @@ def agrees(found: dict[str, Any], rows: Sequence[Row], query: dict[str, str]) ->
         took = sorted(
             row["duration_ms"] for row in days if row["duration_ms"] is not None and (row["tool"] or "") == tool["tool"]
         )
+        assert tool["timed"] == len(took)
         for percent in (50, 95):
             exact = took[-(-len(took) * percent // 100) - 1] if took else None
             assert (tool[f"p{percent}"] is None) == (exact is None)
@@ -190,6 +191,21 @@ async def test_a_dozen_names_are_told_and_how_many_more_there_are(datasette: Dat
     assert found["tools"]["names"][0]["tool"] == "tool9"
     for key in ("of_projects", "tools"):
         assert (len(found[key]["names"]), found[key]["others"]) == (12, 3)
+
+
+async def test_a_model_keeps_its_place_whatever_is_asked_for(datasette: Datasette, empty_db: Events) -> None:
+    happened(empty_db, bill("late", (9, 9, 9, 9, 0), project="shop"), at="2026-10-06T12:50:00.000Z")
+    happened(empty_db, bill("old"), at="2026-10-01T12:00:00.000Z")
+    happened(empty_db, bill("early", project="api"))
+
+    async def places(**query: str) -> dict[str, int]:
+        usage = (await asked(datasette, **query))["usage"]
+        return dict(zip(usage["models"], usage["order"], strict=True))
+
+    assert await places() == {"early": 1, "late": 2}
+    assert await places(project="shop") == {"late": 2}
+    happened(empty_db, bill("later"), bill("early"), at="2026-10-06T12:59:00.000Z")
+    assert await places() == {"early": 1, "late": 2, "later": 3}
 
 
 async def test_whatever_another_program_writes_there_is_an_answer(datasette: Datasette, empty_db: Events) -> None:

@@ -142,10 +142,15 @@ def test_days_and_hours_are_those_of_the_viewers_clock(opened: Any, empty_db: Ev
 
 def test_it_grows_under_what_has_the_focus_and_tells_what_it_lacks(opened: Any, busy_db: Events) -> None:
     busy_db.path.with_name("prices.toml").write_text("[[price]]\ninput = 5")
+    with derived_too(busy_db):
+        busy_db.add(**call("Grep", ms=None), timestamp="2026-11-22T13:05:00Z")
     page = opened()
     expect(page.get_by_role("alert")).to_contain_text(["prices.toml is not used: in [[price]] number 1, models is"])
     expect(page.locator("#unpriced")).to_have_text("No price is known of other.")
     expect(page.locator("#by-model tbody tr").last).to_contain_text("no price")
+    for tool, *told in [("Bash", "18", "9", "6.0 s"), ("Grep", "1", "–", "–"), ("Read", "3", "all", "9 ms")]:
+        cells = page.locator("#tools tbody tr", has_text=tool).locator("td")
+        assert [cells.nth(place).text_content() for place in (0, 2, 3)] == told
     link = page.locator("#tools tbody tr", has_text="Bash").get_by_role("link").first
     before = int(link.text_content())
     link.focus()

@@ -52,14 +52,15 @@ function show(data) {
 
   function tools({ names, others }) {
     const most = Math.max(...names.map(({ calls }) => calls));
-    fill(part("tools"), names.map(({ tool, calls, p50, p95, ...outcomes }) => {
+    fill(part("tools"), names.map(({ tool, calls, timed, p50, p95, ...outcomes }) => {
       const ended = { type__exact: "tool", status__exact: "completed", ...named("tool", tool) };
       const slowest = links.events(range, { type__exact: "tool", ...named("tool", tool), duration_ms__notnull: 1, _sort_desc: "duration_ms" });
       return [
         text(tool) || "none",
         { text: number(calls), share: calls / most, href: links.events(range, ended) },
         how("failed"),
-        ...[p50, p95].map((ms) => (ms === null ? "" : { text: duration(ms), href: slowest })),
+        timed === 0 ? "–" : timed < calls ? number(timed) : "all",
+        ...[p50, p95].map((ms) => (ms === null ? "–" : { text: duration(ms), href: slowest })),
         how("interrupted"),
         how("refused"),
       ];

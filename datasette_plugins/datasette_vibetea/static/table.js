@@ -4,7 +4,7 @@ import { element, write } from "./elements.js";
 
 /**
  * Write rows into the body of a table. The first cell of a row is its head. A cell is a text, or {text, href, title,
- * share, model}: a bar is so much of the cell's width, and a model, by its place, has a colour.
+ * share, model}: a bar is so much of the cell's width, and a model has a colour.
  */
 export function fill(table, rows) {
   const body = table.tBodies[0];

@@ -6,7 +6,7 @@ import { fill } from "./table.js";
 import { DAY, MONTH, dollars, number, short } from "./when.js";
 import { text } from "./words.js";
 
-const COLOURS = 6; // and one for all other models
+const COLOURS = 6;
 const MOST_LABELS = 5;
 const KINDS = ["messages", "input", "output", "read", "written", "hour", "cost"]; // as the data's rows have them
 const TOKENS = KINDS.slice(1, -1);
@@ -15,7 +15,8 @@ const part = (id) => document.getElementById(id);
 
 /** Write the section from the statistics' `data` and its `days`, as days.js has them. */
 export function showUsage(data, days, links) {
-  const { models, rows } = data.usage;
+  const { models, rows, order } = data.usage;
+  const colour = (model) => order[model] % COLOURS; // the same, whatever else is shown
   const range = [data.start, data.start + data.counts.length];
   const total = models.map(nothing);
   const byDay = days.map(() => models.map(nothing));
@@ -59,10 +60,6 @@ function add(sum, kind, n) {
 
 function tokens(sum) {
   return TOKENS.reduce((n, kind) => n + sum[kind], 0);
-}
-
-function colour(model) {
-  return Math.min(model, COLOURS);
 }
 
 function said(name) {
