@@ -23,19 +23,24 @@ HEADERS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A page and its template `vibetea_<name>.html`; its data is at `/-/vibetea/<name>.json`."""
+    """A page and its template `vibetea_<name>.html`; its data is at `/-/vibetea/<name>.json`.
+
+    Args:
+        filters: the names of those it has, with spaces between: links to it keep them.
+    """
 
     name: str
     path: str
     title: str
+    filters: str
 
 
 PAGES: Final = (
-    Page("overview", PATH, "Overview"),
-    Page("sessions", f"{PATH}/sessions", "Sessions"),
-    Page("live", f"{PATH}/live", "Live"),
-    Page("heatmap", f"{PATH}/heatmap", "Heatmap"),
-    Page("statistics", f"{PATH}/statistics", "Statistics"),
+    Page("overview", PATH, "Overview", "days project source"),
+    Page("sessions", f"{PATH}/sessions", "Sessions", "project source"),
+    Page("live", f"{PATH}/live", "Live", "session project source type tool"),
+    Page("heatmap", f"{PATH}/heatmap", "Heatmap", "days from to project source"),
+    Page("statistics", f"{PATH}/statistics", "Statistics", "days from to project source"),
 )
 
 

@@ -88,6 +88,13 @@ def test_at_one_glance(opened: Any, busy: Sessions) -> None:
     }.items():
         link = page.locator("h2").get_by_role("link", name=heading)
         expect(link).to_have_attribute("href", re.compile(rf"/-/vibetea/{heading.lower()}{re.escape(query)}$"))
+    for link, address in {
+        page.get_by_role("navigation").get_by_role("link", name="Heatmap"): "/-/vibetea/heatmap?days=30&project=atlas",
+        page.get_by_role("navigation").get_by_role("link", name="Live"): "/-/vibetea/live?project=atlas",
+        page.get_by_role("heading", name="Needs you").get_by_role("link"): "/-/vibetea/sessions?project=atlas",
+        page.get_by_role("link", name="All events"): "/vibetea/events?project__exact=atlas",
+    }.items():
+        expect(link).to_have_attribute("href", re.compile(f"{re.escape(address)}$"))
     busy.tool(2, project="atlas", source="workstation", tool="WebFetch")
     expect(page.locator("#latest .just-now")).to_contain_text(["WebFetch"])
     busy.tool(4, 7, project="atlas")

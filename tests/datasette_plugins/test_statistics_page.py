@@ -168,7 +168,7 @@ def test_it_grows_under_what_has_the_focus_and_tells_what_it_lacks(opened: Any, 
     page.get_by_label("30 days").check()
     page.wait_for_url("**/statistics?project=shop&days=30")
     page.get_by_role("link", name="Hour by hour").click()
-    page.wait_for_url("**/heatmap?project=shop&days=30")
+    page.wait_for_url("**/heatmap?days=30&project=shop")
 
 
 def test_without_events_it_says_what_to_do(opened: Any, empty_db: Events) -> None:

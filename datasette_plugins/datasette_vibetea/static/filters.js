@@ -82,5 +82,15 @@ export class Filters {
         control.value = control.type === "date" && !date(value) ? "" : value;
       }
     }
+    lead(query);
+  }
+}
+
+/** Links keep what was chosen, as far as where they lead knows of it: by its name, or by another after a colon. */
+function lead(query) {
+  for (const link of document.querySelectorAll("[data-with]")) {
+    const names = link.dataset.with.split(" ").map((name) => name.split(":"));
+    const chosen = names.map(([name, column = name]) => [column, query.get(name)]);
+    link.search = new URLSearchParams(chosen.filter(([, value]) => value));
   }
 }

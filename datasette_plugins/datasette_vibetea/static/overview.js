@@ -16,7 +16,6 @@ const [past, refused, empty, calm, figures] = ["past", "refused", "empty", "calm
 
 const filters = new Filters(document.getElementById("filters"), () => {
   sessions.forget();
-  lead();
   refresher.now();
 });
 const links = new Links(filters, main.dataset.rows);
@@ -30,7 +29,6 @@ main.addEventListener("refused", ({ detail }) => {
   calm.hidden = true;
   write(refused, `This cannot be shown: ${detail}.`);
 });
-lead();
 
 function show(data) {
   write(refused, "");
@@ -51,12 +49,4 @@ function showPast(data) {
   if (data.figures) showFigures(figures, data.figures, links, [start, start + counts.length], uncounted);
   latest.show(data.latest, data.seq);
   heatmap.show(data.heatmap);
-}
-
-/** The links keep what was chosen. */
-function lead() {
-  for (const link of document.querySelectorAll("[data-with]")) {
-    const chosen = link.dataset.with.split(" ").map((name) => [name, filters.get(name)]);
-    link.search = new URLSearchParams(chosen.filter(([, value]) => value));
-  }
 }

@@ -101,7 +101,6 @@ function busiest(days) {
     const name = WEEKDAY_LONG.format(new Date(2024, 0, 1 + at)); // a Monday was the first
     return { n, label: name.slice(0, 2), title: `${events(n)}, ${name}` };
   }));
-  part("hours").href = `heatmap${location.search}`;
 }
 
 function only(id) {
