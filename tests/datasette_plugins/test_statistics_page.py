@@ -179,6 +179,10 @@ def test_without_events_it_says_what_to_do(opened: Any, empty_db: Events) -> Non
     expect(page.locator("#none")).to_be_visible()
     expect(page.locator("#sections")).to_be_hidden()
     expect(page.locator("#figures dd a")).to_have_text(["0", "0", "0", "0", "0", "$0.00"])
+    with derived_too(empty_db):
+        empty_db.add(**bill(tokens=(10, 0, 0, 0, 0)), timestamp=NOW)
+    expect(page.locator("#figures dd a")).to_have_text(["0", "0", "0", "0", "10", "< $0.01"])
+    expect(page.locator("#figures div").first).to_contain_text("without token counts")
     empty_db.connection.execute("drop table outcomes")
     page = opened()
     expect(page.get_by_role("heading", name="An older VibeTea made this database")).to_be_visible()

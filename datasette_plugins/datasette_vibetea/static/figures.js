@@ -13,7 +13,7 @@ export function showFigures(place, figures, links, range, uncounted) {
   const ended = { type__exact: "tool", status__exact: "completed" };
   const used = links.usage(range, {});
   const told = [
-    ["Events", number(events), links.events(range, { type__notin: uncounted.join() }), ""],
+    ["Events", number(events), links.events(range, { type__notin: uncounted.join() }), "without token counts"],
     ["Sessions", number(sessions), links.sessions(range), "open in this time"],
     ["Tool calls", number(calls), links.events(range, ended), "ended"],
     ["Failures", number(failed), links.events(range, { ...ended, ...named("outcome", "failed") }), calls ? `${percent(failed / calls)} of the calls` : ""],

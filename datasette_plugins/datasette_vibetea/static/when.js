@@ -9,7 +9,6 @@ export const MONTH = new Intl.DateTimeFormat(undefined, { month: "short" });
 
 const PERCENT = new Intl.NumberFormat("en", { style: "percent", maximumFractionDigits: 1 });
 const DOLLARS = new Intl.NumberFormat("en", { style: "currency", currency: "USD" });
-const CENTS = new Intl.NumberFormat("en", { style: "currency", currency: "USD", maximumSignificantDigits: 2 });
 
 export function number(n) {
   return NUMBER.format(n);
@@ -23,9 +22,9 @@ export function percent(share) {
   return PERCENT.format(share);
 }
 
-/** To the cent, and less than one cent to two digits. */
+/** To the cent. */
 export function dollars(n) {
-  return (n > 0 && n < 0.01 ? CENTS : DOLLARS).format(n);
+  return n > 0 && n < 0.01 ? "< $0.01" : DOLLARS.format(n);
 }
 
 export function events(n) {
