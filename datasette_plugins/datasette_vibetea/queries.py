@@ -60,7 +60,7 @@ order by last_at desc
     ),
     "month_by_day": Query(
         "This month, day by day",
-        "The last 31 days, or :days: sessions begun, messages the models answered, and their tokens.",
+        "The last 31 days (change days below): sessions begun, messages the models answered, and their tokens.",
         f"""
 with days as (
   select date(slot * 900, 'unixepoch', 'localtime') as day, 0 as sessions, messages,
@@ -84,7 +84,8 @@ order by day desc
     ),
     "failures_by_tool": Query(
         "Which tools fail?",
-        "Completed calls of the last 7 days, or :days, by tool: how many failed, were refused by you or interrupted.",
+        "Completed calls of the last 7 days (change days below), by tool: how many failed, were refused by you or "
+        "interrupted.",
         f"""
 select tool, sum(n) as calls,
   coalesce(sum(n) filter (where outcome = 'failed'), 0) as failed,
@@ -100,7 +101,7 @@ order by failed desc, calls desc
     ),
     "slowest_calls": Query(
         "What took longest?",
-        "The hundred slowest tool calls of the last 7 days, or :days; seq leads to the row in events.",
+        "The hundred slowest tool calls of the last 7 days (change days below); seq leads to the row in events.",
         f"""
 select round(duration_ms / 1000.0, 1) as seconds, tool, outcome, project, source, timestamp, session_id, seq
 from events
@@ -113,7 +114,7 @@ limit 100
     "durations_by_tool": Query(
         "How long do tools take?",
         "Half of a tool's calls took no longer than p50, 19 of 20 no longer than p95; each is right within 5 %. The "
-        "last 7 days, or :days, by UTC and whole.",
+        "last 7 days (change days below), by UTC and whole.",
         f"""
 with counted as (
   select tool, about_ms, sum(n) as n
@@ -151,8 +152,8 @@ order by started_at
     ),
     "permission_waits": Query(
         "How long do permissions wait for me?",
-        "Each dialog of the last 7 days, or :days, until the agent that asked did anything again. Without an answer "
-        "minutes stay empty.",
+        "Each dialog of the last 7 days (change days below), until the agent that asked did anything again. Without "
+        "an answer minutes stay empty.",
         f"""
 with asked as (
   select timestamp, session_id, coalesce(agent_id, '') as agent, project, source, (
@@ -174,8 +175,8 @@ order by asked_at desc
     ),
     "tokens_by_model_and_day": Query(
         "Tokens by model and day",
-        "The last 31 days, or :days. Every message counts once; what was read from the cache is cheap, so it stands "
-        "apart.",
+        "The last 31 days (change days below). Every message counts once; what was read from the cache is cheap, so "
+        "it stands apart.",
         f"""
 select date(slot * 900, 'unixepoch', 'localtime') as day, model, sum(messages) as messages,
   sum(input_tokens) as input_tokens, sum(output_tokens) as output_tokens,
@@ -189,7 +190,8 @@ order by day desc, output_tokens desc
     ),
     "tokens_by_project": Query(
         "Tokens by project",
-        "Where the tokens of the last 31 days, or :days, went; the project whose models wrote most comes first.",
+        "Where the tokens of the last 31 days (change days below) went; the project whose models wrote most comes "
+        "first.",
         f"""
 select project, sum(messages) as messages, sum(input_tokens) as input_tokens, sum(output_tokens) as output_tokens,
   sum(cache_read_tokens) as cache_read_tokens, sum(cache_creation_tokens) as cache_creation_tokens,
@@ -202,7 +204,7 @@ order by output_tokens desc
     ),
     "tokens_by_session": Query(
         "Which sessions took most tokens?",
-        "The hundred largest sessions that were active in the last 31 days, or :days, subagents included.",
+        "The hundred largest sessions that were active in the last 31 days (change days below), subagents included.",
         f"""
 select project, source, model, prompts, output_tokens, input_tokens, cache_read_tokens, cache_creation_tokens,
   first_at, last_at, session_id
@@ -215,8 +217,8 @@ limit 100
     ),
     "most_edited_files": Query(
         "Which files are edited most?",
-        "Edits and writes that succeeded in the last 7 days, or :days, by the file's name; a name that may not be "
-        "told is [filtered], at the level strict its language stands here.",
+        "Edits and writes that succeeded in the last 7 days (change days below), by the file's name; a name that may "
+        "not be told is [filtered], at the level strict its language stands here.",
         f"""
 select project, json_extract(payload, '$.context') as file, count(*) as edits,
   count(distinct session_id) as sessions, max(timestamp) as last_at
@@ -231,7 +233,8 @@ limit 100
     ),
     "subagents_by_type": Query(
         "What do subagents do?",
-        "Subagents that began in the last 7 days, or :days, by type: how many, how long they lived, how much they did.",
+        "Subagents that began in the last 7 days (change days below), by type: how many, how long they lived, how "
+        "much they did.",
         f"""
 select coalesce(agents.type, '') as type, count(*) as subagents, count(distinct session_id) as sessions,
   sum(agents.events) as events,
@@ -247,7 +250,8 @@ order by subagents desc
     ),
     "busiest_hours": Query(
         "When am I busiest?",
-        "Events by hour of the day and day of the week over the last 31 days, or :days, without bills and sums.",
+        "Events by hour of the day and day of the week over the last 31 days (change days below), without token "
+        "counts and totals.",
         f"""
 select cast(strftime('%H', slot * 900, 'unixepoch', 'localtime') as integer) as hour, sum(n) as events,
   sum(n) filter (where strftime('%w', slot * 900, 'unixepoch', 'localtime') = '1') as monday,
@@ -271,7 +275,7 @@ order by hour
     ),
     "died_or_interrupted": Query(
         "Which sessions died or were interrupted?",
-        "Sessions of the last 7 days, or :days, whose client was killed, or whose last word was Esc.",
+        "Sessions of the last 7 days (change days below), whose client was killed, or whose last word was Esc.",
         f"""
 select agents.state, sessions.project, sessions.source, agents.at, sessions.prompts, sessions.events, session_id
 from sessions join agents using (session_id)
@@ -282,7 +286,7 @@ order by agents.at desc
     ),
     "errors_by_category": Query(
         "What ends turns with an error?",
-        "Turns of the last 31 days, or :days, that the API ended: rate limits, overload, billing, by day.",
+        "Turns of the last 31 days (change days below) that the API ended: rate limits, overload, billing, by day.",
         f"""
 select date(slot * 900, 'unixepoch', 'localtime') as day, outcome as category, sum(n) as errors
 from outcomes
@@ -294,8 +298,8 @@ order by day desc, errors desc
     ),
     "refusals": Query(
         "What do I refuse?",
-        "Tool calls of the last 31 days, or :days, that were denied, by project and tool: what is refused often may "
-        "want a rule in Claude Code's permissions.",
+        "Tool calls of the last 31 days (change days below) that were denied, by project and tool: what is refused "
+        "often may want a rule in Claude Code's permissions.",
         f"""
 select project, tool, sum(n) as refused, datetime(max(slot) * 900, 'unixepoch', 'localtime') as last_quarter_hour
 from outcomes
@@ -307,8 +311,8 @@ order by refused desc, project, tool
     ),
     "compactions": Query(
         "Which sessions ran out of context?",
-        "How often a session's context was compacted in the last 31 days, or :days; a task that is compacted often "
-        "may be better as several.",
+        "How often a session's context was compacted in the last 31 days (change days below); a task that is "
+        "compacted often may be better as several.",
         f"""
 select events.project, events.source, count(*) as compactions, max(timestamp) as last_at, sessions.prompts,
   events.session_id
@@ -321,8 +325,8 @@ order by compactions desc, last_at desc
     ),
     "quiet_gaps": Query(
         "When did nothing happen?",
-        "Gaps of an hour, or :hours, and more in the last 7 days, or :days, to a quarter of an hour: a night, a "
-        "holiday, or a daemon that did not run.",
+        "Gaps of an hour and more in the last 7 days (change hours and days below), to a quarter of an hour: a night, "
+        "a holiday, or a daemon that did not run.",
         f"""
 with busy as (
   select slot, lead(slot) over (order by slot) as next
@@ -341,7 +345,7 @@ order by quiet_from desc
     ),
     "machines": Query(
         "Which machines report?",
-        "Each machine, when it was last heard of, and how much it did in the last 7 days, or :days.",
+        "Each machine, when it was last heard of, and how much it did in the last 7 days (change days below).",
         f"""
 select source, max(last_at) as last_at, sum(recent) as sessions, sum(recent * events) as events,
   sum(recent * prompts) as prompts, sum(recent * output_tokens) as output_tokens
