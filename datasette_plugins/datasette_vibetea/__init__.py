@@ -27,6 +27,7 @@ from datasette_vibetea import (
     stream,
 )
 from datasette_vibetea.database import protect
+from datasette_vibetea.tables import TABLES
 
 if TYPE_CHECKING:
     import sqlite3
@@ -79,6 +80,13 @@ def menu_links(datasette: Any, actor: dict[str, Any] | None) -> Callable[[], Awa
         return [{"href": datasette.urls.path(pages.PATH), "label": "VibeTea"}]
 
     return links
+
+
+@hookimpl
+def extra_css_urls(datasette: Any, database: str | None, table: str | None) -> list[str]:
+    """Datasette's pages of our tables have long descriptions."""
+    is_ours = table in TABLES and descriptions.describes(datasette, database)
+    return [datasette.urls.static_plugins("vibetea", "datasette.css")] if is_ours else []
 
 
 @hookimpl

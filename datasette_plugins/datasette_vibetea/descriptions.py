@@ -45,6 +45,11 @@ def wrapper(datasette: Any, app: App) -> App:
     return describing
 
 
+def describes(datasette: Any, name: str | None) -> bool:
+    """Whether it knows of a database of that name, so that its tables are described."""
+    return name in _described.get(datasette, ())
+
+
 def metadata(datasette: Any) -> dict[str, Any]:
     """For Datasette 0.65, which writes into what it is given: so it is made anew each time."""
     owners = datasette._metadata_local.get("databases") or {}  # noqa: SLF001 nobody else tells them from ours

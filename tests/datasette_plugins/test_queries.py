@@ -181,6 +181,8 @@ async def test_every_table_and_every_column_is_described(empty_db: Events) -> No
         page = (await datasette.client.get(f"/vibetea/{name}")).text
         for text in (table.description, *table.columns.values()):
             assert escape(text) in page
+        (style,) = re.findall(r'href="([^"]*/vibetea/datasette\.css[^"]*)"', page)
+        assert (await datasette.client.get(style)).status_code == 200
         assert set(table.facets) | {table.sort_desc} <= set(columns)
 
 

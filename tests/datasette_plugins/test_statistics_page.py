@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 NOW = "2026-11-22T13:20:00Z"
 MILLION = 1_000_000
-LINKS = """() => [...document.querySelectorAll("#numbers a[href*='/vibetea/']")].map((link) => {
+LINKS = """() => [...document.querySelectorAll("#numbers a[href*='/vibetea/']:not([data-with])")].map((link) => {
     const [cell, table] = [link.closest("td"), link.closest("table")];
     const head = table ? table.tHead.rows[0].cells[cell.cellIndex] : link.closest("div").querySelector("dt");
     return [link.href, link.title || link.textContent, table?.id ?? "figures", head.textContent];
@@ -181,7 +181,7 @@ def test_without_events_it_says_what_to_do(opened: Any, empty_db: Events) -> Non
     expect(page.locator("#figures dd a")).to_have_text(["0", "0", "0", "0", "0", "$0.00"])
     with derived_too(empty_db):
         empty_db.add(**bill(tokens=(10, 0, 0, 0, 0)), timestamp=NOW)
-    expect(page.locator("#figures dd a")).to_have_text(["0", "0", "0", "0", "10", "< $0.01"])
+    expect(page.locator("#figures dd a")).to_have_text(["0", "1", "0", "0", "10", "< $0.01"])
     expect(page.locator("#figures div").first).to_contain_text("without token counts")
     empty_db.connection.execute("drop table outcomes")
     page = opened()
