@@ -166,7 +166,11 @@ def _count(connection: sqlite3.Connection, filters: Filters, after: int | None) 
     )
 
 
-def _first_use(connection: sqlite3.Connection, _: Filters, after: int | None) -> _Models:
+def _first_use(
+    connection: sqlite3.Connection,
+    filters: Filters,  # noqa: ARG001 it is of all events
+    after: int | None,
+) -> _Models:
     rows, parameters = ("usage", ()) if after is None else (_USAGE, (after,))
     return _Models(dict(connection.execute(_FIRST_USE.format(rows), parameters)))
 
