@@ -3,6 +3,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 COMING := .venv/datasette-1
 ARGS ?=
+DENO := DENO_DIR=$(CURDIR)/.tools/deno DENO_TLS_CA_STORE=system $(BIN)/deno
+FUNCTIONS := supabase/functions
 LOCK := uv pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --no-emit-find-links \
 	--python-version 3.11
 
@@ -52,17 +54,21 @@ lint: setup
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(DENO) fmt --quiet --check $(FUNCTIONS)
+	$(DENO) lint --quiet $(FUNCTIONS)
+	$(DENO) check --quiet --frozen --config $(FUNCTIONS)/ingest/deno.json $(FUNCTIONS)/*/index.ts $(FUNCTIONS)/tests
 
 format: setup
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+	$(DENO) fmt --quiet $(FUNCTIONS)
 
 # a browser, a terminal multiplexer and Node, where they are missing
 tools: setup
 	@PYTHON=$(BIN)/python tests/tools/ensure.sh
 
 bench: setup tools
-	@for part in hook import_ cli idle stream live_list states pages relay drain; do \
+	@for part in hook import_ cli idle stream live_list states pages relay drain aggregates supabase; do \
 		$(BIN)/python bench/$$part.py || exit 1; done
 
 soak: setup tools

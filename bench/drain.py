@@ -41,12 +41,12 @@ COLUMNS: Final = "id, source, timestamp, type, session_id, project, tool, status
 PAYLOAD: Final = f'{{"sessionId":"{SESSION}","tool":"Read","status":"completed","project":"shop"}}'
 
 
-def fill(db: sqlite3.Connection, events: int) -> None:
+def fill(db: sqlite3.Connection, events: int, source: str = SOURCE) -> None:
     """The backlog, spread over the last six days."""
     timestamp = f"strftime('%Y-%m-%dT%H:%M:%fZ', 'now', '-' || (518400 - n * 518400 / {events}) || ' seconds')"
     db.execute(
         f"with recursive c(n) as (select 1 union all select n + 1 from c where n < {events}) "
-        f"insert into events({COLUMNS}) select 'evt_' || printf('%020x', n), 'bench', {timestamp}, 'tool', "
+        f"insert into events({COLUMNS}) select 'evt_' || printf('%020x', n), '{source}', {timestamp}, 'tool', "
         f"'{SESSION}', 'shop', 'Read', 'completed', '{PAYLOAD}', 'standard' from c"
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from playwright.sync_api import expect
@@ -12,14 +13,26 @@ from tests.datasette_plugins.chromium import live
 from tests.datasette_plugins.conftest import Events, eventually, plainly_served
 from tests.datasette_plugins.supabase import TOKEN, Supabase, failing
 from tests.datasette_plugins.test_look import CONTRAST
+from tests.relay.world import Sender
+from tests.supabase.client import Client, batch
 
 if TYPE_CHECKING:
     from contextlib import ExitStack
     from pathlib import Path
 
     import pytest
+    from tests.supabase.stack import Stack
 
 NOW = "2026-11-22T13:20:00Z"
+
+
+def asking(url: str, token: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The path of a metadata file that names these functions."""
+    monkeypatch.setenv("FUNCTIONS_TOKEN", token)
+    history = {"url": url, "token": {"$env": "FUNCTIONS_TOKEN"}}
+    metadata = folder / "metadata.json"
+    metadata.write_text(json.dumps({"plugins": {"datasette-vibetea": {"history": history}}}))
+    return str(metadata)
 
 
 def test_hours_of_before_stand_apart_and_lead_nowhere(
@@ -31,15 +44,12 @@ def test_hours_of_before_stand_apart_and_lead_nowhere(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """1. Supabase fails, then answers. 2. Its hours are walked to. 3. A project is chosen: it knows none."""
-    monkeypatch.setenv("FUNCTIONS_TOKEN", TOKEN)
-    history = {"url": functions.url, "token": {"$env": "FUNCTIONS_TOKEN"}}
-    metadata = tmp_path / "metadata.json"
-    metadata.write_text(json.dumps({"plugins": {"datasette-vibetea": {"history": history}}}))
+    metadata = asking(functions.url, TOKEN, tmp_path, monkeypatch)
     happened(empty_db, "2026-11-22T01:00:00Z")
     functions.add("2026-11-22", 0, 7)
     functions.add("2026-11-22", 1, 3, "build-server")
     functions.instead = failing
-    base, _ = servers.enter_context(plainly_served(empty_db.path, "-m", str(metadata)))
+    base, _ = servers.enter_context(plainly_served(empty_db.path, "-m", metadata))
     page = open_page("about:blank")
     page.clock.set_fixed_time(NOW)
     page.goto(f"{base}/-/vibetea/heatmap")
@@ -72,3 +82,29 @@ def test_hours_of_before_stand_apart_and_lead_nowhere(
     expect(line).to_have_text(re.compile("nothing of it is added to one project"))
     expect(page.locator('#grid a[aria-label^="1 event, Sunday 22 November, 02:00"]')).to_be_visible()
     expect(page.locator("#grid td.older")).to_have_count(0)
+
+
+def test_the_real_functions_fill_the_hours_they_alone_have(
+    empty_db: Events, stack: Stack, servers: ExitStack, open_page: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was sent to a real `ingest`, told by a real `query`; of the hours this database knows it adds nothing."""
+    yesterday, before = (
+        (datetime.now(UTC) - timedelta(days=days)).strftime("%Y-%m-%dT%H:30:00.000Z") for days in (1, 2)
+    )
+    happened(empty_db, yesterday)
+    with Client(stack.functions, stack.token) as client:
+        for source, at, numbers in (
+            ("laptop", before, range(3)),
+            ("laptop", yesterday, range(3, 5)),
+            ("desktop", yesterday, range(4)),
+        ):
+            sender = Sender(source)
+            sent = client.send(batch(*(sender.event(number, timestamp=at) for number in numbers)), sender)
+            assert sent.json()["inserted"] == len(numbers)
+    metadata = asking(stack.functions, stack.token, tmp_path, monkeypatch)
+    base, _ = servers.enter_context(plainly_served(empty_db.path, "-m", metadata))
+    page = open_page(f"{base}/-/vibetea/heatmap")
+    expect(page.locator("#history span")).to_have_text("7 events of these days are from Supabase: dotted.")
+    expect(page.locator("#sum")).to_contain_text("8 events in 7 days")
+    expect(page.locator('#grid tbody td.older[aria-label^="3 events from Supabase"]')).to_have_count(1)
+    expect(page.locator('#grid tbody a[aria-label^="5 events, 4 of them from Supabase"]')).to_have_count(1)

@@ -1,20 +1,17 @@
 """Real NATS servers on loopback, alone or three together, with a store that survives a kill."""
 
-import random
 import signal
-import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.daemon.world import wait_until
+from tests.tools.ports import ATTEMPTS, PortTaken, free_ports
 
 BINARY = Path(sys.executable).with_name("nats-server")
-ATTEMPTS = 5
-"""A port that was free may be another's a moment later."""
 
 
 @dataclass
@@ -61,10 +58,6 @@ class Node:
             self.popen.send_signal(number)
             self.popen.wait(20)
             self.popen = None
-
-
-class PortTaken(Exception):
-    """A server did not start."""
 
 
 @dataclass
@@ -122,18 +115,6 @@ class Cluster:
             if self.size > 1:
                 text += f'cluster {{ name: "test", listen: "127.0.0.1:{route}", routes: [{peers}] }}\n'
             self.nodes.append(Node(folder, client, text))
-
-
-def free_ports(count: int) -> Sequence[int]:
-    """Below the range the system hands out by itself, so that nobody else gets one before it is bound."""
-    with ExitStack() as stack:
-        ports: list[int] = []
-        while len(ports) < count:
-            port = random.randrange(20_000, 32_000)
-            with suppress(OSError):
-                stack.enter_context(socket.create_server(("127.0.0.1", port)))
-                ports.append(port)
-        return ports
 
 
 @contextmanager

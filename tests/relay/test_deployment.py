@@ -22,8 +22,8 @@ from pathlib import Path
 import aiohttp
 import pytest
 from tests.daemon.world import wait_until
-from tests.relay.nats_cluster import free_ports
 from tests.relay.world import TOKEN, Machine, Relay, Sender, relaying
+from tests.tools.ports import free_ports
 
 from vibetea_protocol.freshness import HEADER, fresh_header, origin
 

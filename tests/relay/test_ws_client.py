@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.relay.nats_cluster import free_ports
 from tests.relay.watching import connected, until
 from tests.relay.world import NO_LIMITS, TOKEN, Relay, Sender, relaying
+from tests.tools.ports import free_ports
 
 from vibetea_relay.config import Limits
 from vibetea_relay.journal import Journal

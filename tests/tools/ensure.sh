@@ -1,6 +1,6 @@
 #!/bin/sh
-# Puts in place what the tests need beyond Python: tmux, a Chromium, systemd's checker, Caddy, the real client and axe-core,
-# with a node to install them.
+# Puts in place what the tests need beyond Python: tmux, a Chromium, systemd's checker, Caddy, the real client, the parts of
+# a Supabase and axe-core, with a node to install them.
 set -eu
 cd "$(dirname "$0")/../.."
 PYTHON=${PYTHON:-.venv/bin/python}
@@ -40,4 +40,5 @@ if ! command -v caddy >/dev/null 2>&1 && ! [ -x .tools/bin/caddy ]; then
 fi
 
 "$PYTHON" -m tests.claude_code.client
+"$PYTHON" -m tests.supabase.parts
 exec "$PYTHON" -m tests.datasette_plugins.axe.rules
