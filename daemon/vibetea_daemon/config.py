@@ -23,11 +23,13 @@ FILE_KEYS: Final[Mapping[str, tuple[type, ...]]] = {
     "plugins": (list,),
     "server_url": (str,),
     "supabase_url": (str,),
+    "supabase_batch_interval_secs": (int,),
+    "supabase_retry_limit": (int,),
+    "retention_days": (int,),
     "buffer_size": (int,),
 }
 """What `config.toml` may hold; a list is one of strings."""
 _KINDS: Final = {str: "a string", list: "a list of strings", int: "a whole number"}
-MAX_BUFFER: Final = 100_000
 
 
 class ConfigError(Exception):
@@ -58,6 +60,9 @@ class Config(NamedTuple):  # a data class would double the time `vibetea status`
     since: int
     server_url: str | None
     supabase_url: str | None
+    supabase_batch_interval: int
+    supabase_retry_limit: int
+    retention_days: int
     buffer_size: int
 
     @classmethod
@@ -70,8 +75,11 @@ class Config(NamedTuple):  # a data class would double the time `vibetea status`
         `this-machine` at `strict`. `VIBETEA_PRIVACY`: `standard` or `strict`. `VIBETEA_BASENAME_ALLOWLIST`: comma
         list of extensions whose file names may be told; unset allows all, empty none. `VIBETEA_SOCKET`: the hook
         socket. `VIBETEA_SERVER_URL`: the relay events are sent to; unset, nothing leaves. `VIBETEA_SUPABASE_URL`: the
-        functions that are asked for hours from before this database. `VIBETEA_BUFFER_SIZE`: events in one request
-        at most, 1000. `config.toml` in the state folder may hold the same in lower case without
+        functions events are sent to, and that are asked for hours from before this database.
+        `VIBETEA_SUPABASE_BATCH_INTERVAL_SECS`: seconds between two batches, 60.
+        `VIBETEA_SUPABASE_RETRY_LIMIT`: how often one is tried again before the next interval is waited for, 3.
+        `VIBETEA_RETENTION_DAYS`: how old an event may be that the functions take, 90. `VIBETEA_BUFFER_SIZE`: events
+        in one request at most, 1000. `config.toml` in the state folder may hold the same in lower case without
         the prefix, and `plugins`, a list of module names: nothing from outside is loaded that is not named there.
         """
         user_home = environ.get("HOME") or _home_of_user()
@@ -101,7 +109,10 @@ class Config(NamedTuple):  # a data class would double the time `vibetea status`
             since=time.time_ns() - IMPORT_DAYS * 86_400_000_000_000,
             server_url=server_address(setting("server_url")),
             supabase_url=server_address(setting("supabase_url")),
-            buffer_size=_buffer_size(setting("buffer_size")),
+            supabase_batch_interval=_number(setting("supabase_batch_interval_secs"), 60, most=3600),
+            supabase_retry_limit=_number(setting("supabase_retry_limit"), 3, most=10),
+            retention_days=_number(setting("retention_days"), 90, most=99_999),
+            buffer_size=_number(setting("buffer_size"), 1000, most=100_000),
         )
 
     @property
@@ -281,12 +292,12 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-def _buffer_size(setting: Setting) -> int:
+def _number(setting: Setting, default: int, *, most: int) -> int:
     if setting.value is None:
-        return 1000
+        return default
     text = str(setting.value)
-    if not (text.isascii() and text.isdecimal() and len(text) < 10 and 1 <= int(text) <= MAX_BUFFER):
-        raise ConfigError(f"{setting.name} is {setting.value!r}; it must be a whole number from 1 to {MAX_BUFFER}")
+    if not (text.isascii() and text.isdecimal() and len(text) < 10 and 1 <= int(text) <= most):
+        raise ConfigError(f"{setting.name} is {setting.value!r}; it must be a whole number from 1 to {most}")
     return int(text)
 
 

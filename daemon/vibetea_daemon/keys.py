@@ -38,7 +38,7 @@ def existing(config: Config, environ: Mapping[str, str] = os.environ) -> bytes |
 
 
 def registration(config: Config) -> str:
-    """The line a relay knows this machine by: `source:public key`."""
+    """The line a server knows this machine by: `source:public key`."""
     return f"{config.source}:{public_key(seed(config))}"
 
 

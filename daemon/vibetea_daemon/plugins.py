@@ -15,12 +15,21 @@ from vibetea_daemon import hookspecs
 from vibetea_daemon.acts import Act, BadInput, Reader
 from vibetea_daemon.claude_code import plugin as claude_code
 from vibetea_daemon.config import Config
-from vibetea_daemon.sinks import relay
+from vibetea_daemon.sinks import relay, supabase
 from vibetea_daemon.sources import clients, hook_socket, inbox, tasks, transcripts
 
 log = logging.getLogger(__name__)
 
-BUILT_IN: Final[tuple[ModuleType, ...]] = (claude_code, hook_socket, inbox, transcripts, tasks, clients, relay)
+BUILT_IN: Final[tuple[ModuleType, ...]] = (
+    claude_code,
+    hook_socket,
+    inbox,
+    transcripts,
+    tasks,
+    clients,
+    relay,
+    supabase,
+)
 """In the order in which sources begin: what hooks reported comes before what transcripts repeat."""
 FAILURES: Final = 5
 """How often a normaliser from outside may fail before it is left off."""

@@ -11,7 +11,7 @@ import aiohttp
 import msgspec
 from yarl import URL
 
-from vibetea_daemon import relay_answers
+from vibetea_daemon import answers
 from vibetea_daemon.backoff import backoff
 from vibetea_daemon.config import ConfigError, Setting, server_address
 
@@ -174,7 +174,7 @@ class RelayStream:
                         "name that authority's file in SSL_CERT_FILE"
                     ) from None
                 except (aiohttp.ClientError, OSError, TimeoutError) as error:
-                    reason = relay_answers.told(error)
+                    reason = answers.told(error)
                 if heard or time.monotonic() - begun > SETTLED:
                     pauses = self._pauses()
                 wait = max(wait, next(pauses))
@@ -241,7 +241,7 @@ async def _expect_websocket(
     with suppress(aiohttp.ClientError):
         body = await response.content.read(4096)
     response.close()
-    raise _Answer(response.status, relay_answers.code(body), relay_answers.retry_after(response.headers) or 0.0)
+    raise _Answer(response.status, answers.code(body), answers.retry_after(response.headers) or 0.0)
 
 
 def _judge(answer: _Answer) -> float:

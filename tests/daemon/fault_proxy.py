@@ -5,10 +5,11 @@ import socket
 import struct
 import threading
 from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 from contextlib import contextmanager, suppress
 from typing import Literal
 
-Verb = Literal["pass", "delay", "drop", "rst", "truncate", "blackhole", "throttle"]
+Verb = Literal["pass", "delay", "late", "drop", "rst", "truncate", "reset", "blackhole", "throttle"]
 RESET = struct.pack("ii", 1, 0)
 """SO_LINGER of zero seconds: closing sends a RST."""
 
@@ -16,8 +17,9 @@ RESET = struct.pack("ii", 1, 0)
 class FaultProxy:
     """Stands before one server; the verb may be changed at any time.
 
-    `delay` n seconds before each chunk · `drop` closes at once · `rst` resets after n bytes upstream · `truncate`
-    closes after n bytes downstream · `blackhole` takes everything and passes nothing on · `throttle` n bytes a second.
+    `delay` n seconds before each chunk · `late` n seconds before each of an answer · `drop` closes at once · `rst`
+    resets after n bytes upstream · `truncate` closes after n bytes downstream, `reset` resets · `blackhole` takes
+    everything and passes nothing on · `throttle` n bytes a second.
     """
 
     def __init__(self, port: int) -> None:
@@ -50,8 +52,8 @@ class FaultProxy:
             writer.close()
             return
         pumps = [
-            asyncio.create_task(self._pump(reader, away, writer, "rst")),
-            asyncio.create_task(self._pump(there, writer, writer, "truncate")),
+            asyncio.create_task(self._pump(reader, away, writer, {"rst"})),
+            asyncio.create_task(self._pump(there, writer, writer, {"truncate", "reset", "late"})),
         ]
         if self.verb == "drop":
             self.harmed += 1
@@ -65,22 +67,28 @@ class FaultProxy:
         away.close()
 
     async def _pump(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, client: asyncio.StreamWriter, limit: Verb
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        client: asyncio.StreamWriter,
+        own: AbstractSet[Verb],
     ) -> None:
+        """`own`: the verbs for this direction alone."""
         passed = 0
         while chunk := await reader.read(1024 if self.verb == "throttle" else 65536):
             self.harmed += self.verb != "pass"
             if self.verb == "blackhole":
                 continue
-            if self.verb in {"delay", "throttle"}:
-                await asyncio.sleep(self.n if self.verb == "delay" else len(chunk) / self.n)
-            if self.verb == limit:
+            if self.verb in {"delay", "throttle"} or self.verb in own & {"late"}:
+                await asyncio.sleep(len(chunk) / self.n if self.verb == "throttle" else self.n)
+            cuts = self.verb in own - {"late"}
+            if cuts:
                 chunk = chunk[: max(0, int(self.n) - passed)]
             writer.write(chunk)
             await writer.drain()
             passed += len(chunk)
-            if self.verb == limit and passed >= self.n:
-                if limit == "rst":
+            if cuts and passed >= self.n:
+                if self.verb != "truncate":
                     client.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
                 return
 

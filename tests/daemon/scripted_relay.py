@@ -21,7 +21,7 @@ class Answer:
     """What one request is answered.
 
     Args:
-        status: 202 also stores the events.
+        status: one of success also stores the events.
         body: None for the true counts of accepted and duplicate events.
         cut: so many of the body's bytes are sent, then the connection is closed.
         wait: called before the answer is sent.
@@ -50,12 +50,15 @@ Rule = Callable[[Request], Answer | None]
 
 
 class ScriptedRelay:
-    """Checks every signature, answers from `script`, then by `rule`, then 202.
+    """Checks every signature, answers from `script`, then by `rule`, then yes.
 
     Args:
         key: what the sender signs with; None before it is registered.
         ahead: seconds its clock is ahead.
     """
+
+    path = "/events"
+    yes = Answer()
 
     def __init__(self, key: bytes, source: str = "laptop", ahead: float = 0.0) -> None:
         self.key: bytes | None = key
@@ -88,25 +91,34 @@ class ScriptedRelay:
 
     def _decide(self, request: Request) -> Answer:
         if self.key is None:
-            return code(401, "unknown_source")
+            return self.refusal(401, "unknown_source")
         try:
             self._verify(self.key, request)
         except freshness.Stale:
-            return code(401, "stale")
+            return self.refusal(401, "stale")
         except (signing.SigningError, ValueError, KeyError) as error:
             self.broken.append(repr(error))
-            return code(401, "invalid_signature")
+            return self.refusal(401, "invalid_signature")
         if self.script:
             return self.script.pop(0)
-        return self.rule(request) or Answer()
+        return self.rule(request) or self.yes
 
     def _verify(self, key: bytes, request: Request) -> None:
-        headers = request.headers
-        assert headers["x-source-id"] == self.source
-        signing.verify(key, request.body, headers["x-signature"])
-        audience = freshness.origin(self.url)
+        assert request.headers["x-source-id"] == self.source
+        signing.verify(key, request.body, request.headers["x-signature"])
+        self._verify_fresh(key, request)
+
+    def _verify_fresh(self, key: bytes, request: Request) -> None:
         now = int(time.time() + self.ahead)
-        freshness.verify_fresh([key], audience, now, request.body, headers["vibetea-signature"])
+        given = request.headers["vibetea-signature"]
+        freshness.verify_fresh([key], freshness.origin(self.url), now, request.body, given)
+
+    def refusal(self, status: int, word: str) -> Answer:
+        return code(status, word)
+
+    def _counts(self, fresh: int, sent: int) -> dict[str, object]:
+        """What a yes says."""
+        return {"accepted": fresh, "duplicates": sent - fresh}
 
     def _take(self, request: Request, answer: Answer) -> Answer:
         fresh = 0
@@ -118,8 +130,8 @@ class ScriptedRelay:
             else:
                 fresh += 1
                 self.accepted[event.id] = event.raw
-        counts = {"accepted": fresh, "duplicates": len(request.ids) - fresh}
-        return Answer(answer.status, json.dumps(counts).encode(), answer.headers, answer.cut, answer.wait)
+        said = json.dumps(self._counts(fresh, len(request.ids))).encode()
+        return Answer(answer.status, said, answer.headers, answer.cut, answer.wait)
 
 
 @contextmanager
@@ -164,7 +176,7 @@ def _handler(relay: ScriptedRelay, connections: set[socket.socket]) -> type[Base
             super().finish()
 
         def do_POST(self) -> None:
-            assert self.path == "/events", self.path
+            assert self.path == relay.path, self.path
             body = self.rfile.read(int(self.headers["Content-Length"]))
             ids = tuple(event["id"] for event in json.loads(body))
             headers = {name.lower(): value for name, value in self.headers.items()}

@@ -9,7 +9,7 @@ from tests.daemon.frames import frame, send
 from tests.daemon.scripted_relay import ScriptedRelay, serve
 from tests.daemon.session import Session, tool_hook
 from tests.daemon.world import World, wait_until
-from tests.protocol.test_events import EXAMPLES, event
+from tests.protocol.test_events import AT, EXAMPLES, event
 
 from vibetea_daemon.config import Config
 from vibetea_daemon.keys import registration
@@ -22,11 +22,15 @@ WAITS = r"the relay's sink waits: "
 """What the log says when the relay does not take what is sent."""
 
 
+def public_key(world: World) -> bytes:
+    """What this machine signs with."""
+    return decode_key(registration(Config.load(world.env)).partition(":")[2])
+
+
 @contextmanager
 def scripted_relay(world: World) -> Iterator[ScriptedRelay]:
     """A relay that knows this machine, whose next daemon will send to it."""
-    key = registration(Config.load(world.env)).partition(":")[2]
-    with serve(ScriptedRelay(decode_key(key))) as relay:
+    with serve(ScriptedRelay(public_key(world))) as relay:
         world.env["VIBETEA_SERVER_URL"] = relay.url + "/"
         yield relay
         for process in world.processes:
@@ -41,9 +45,9 @@ def hooks(world: World, session: Session, count: int) -> None:
         assert send(world, frame(tool_hook(session, f"t{len(session.keys)}"))) == ACK
 
 
-def numbered(count: int, *, first: int = 0, source: str = "laptop") -> list[Event]:
+def numbered(count: int, *, first: int = 0, source: str = "laptop", at: str = AT) -> list[Event]:
     ids = (f"evt_{source[0]}{number:019d}" for number in range(first, first + count))
-    return [event("tool", EXAMPLES["tool"], id=one, source=source) for one in ids]
+    return [event("tool", EXAMPLES["tool"], id=one, source=source, timestamp=at) for one in ids]
 
 
 def fill(world: World, events: list[Event], privacy: str | None = "standard") -> None:
@@ -66,26 +70,26 @@ def expect_all(world: World, relay: ScriptedRelay, seconds: float = 60) -> None:
     wait_until(lambda: set(relay.ids) == set(in_database(world)), missing, seconds)
 
 
-def settled(world: World) -> bool:
-    """Whether the cursor is at the end of the table."""
-    lanes = world.query("select lanes from _cursors")
+def settled(world: World, sink: str = "relay") -> bool:
+    """Whether the sink's cursor is at the end of the table."""
+    lanes = world.query("select lanes from _cursors where sink = ?", sink)
     (last,) = world.query("select coalesce(max(seq), 0) from events")[0]
     return lanes == [(f"[[{last}, null]]",)]
 
 
-def expect_settled(world: World, seconds: float = 60) -> None:
-    wait_until(lambda: settled(world), lambda: str(world.query("select * from _cursors")), seconds)
+def expect_settled(world: World, seconds: float = 60, sink: str = "relay") -> None:
+    wait_until(lambda: settled(world, sink), lambda: str(world.query("select * from _cursors")), seconds)
 
 
-def status(world: World) -> dict[str, Any]:
-    """The relay's part of `vibetea status`."""
-    return dict(json.loads(world.run("status", "--json").stdout)["sinks"]["relay"])
+def status(world: World, sink: str = "relay") -> dict[str, Any]:
+    """A sink's part of `vibetea status`."""
+    return dict(json.loads(world.run("status", "--json").stdout)["sinks"][sink])
 
 
-def expect_why(world: World, text: str = "") -> None:
+def expect_why(world: World, text: str = "", sink: str = "relay") -> None:
     """Until the sink says that it waits, and for this reason."""
 
     def why() -> str:
-        return str(world.status().get("sink_relay", {}).get("why") or "")
+        return str(world.status().get(f"sink_{sink}", {}).get("why") or "")
 
     wait_until(lambda: bool(why()) and text in why(), lambda: f"{why()}\n{world.processes[-1].text}")

@@ -36,9 +36,11 @@ def test_doctor_of_a_new_machine(world: World) -> None:
     world.projects.rmdir()
     said = faults(world)
     assert "wrong  daemon\n       not running" in said
-    assert "wrong  hooks\n       not installed" in said
-    assert "fine   transcripts\n       none yet" in said
-    assert "fine   database" in said
+    assert "fine   hooks\n       not installed" in said
+    for name in ("transcripts", "database", "signing key"):
+        assert f"fine   {name}\n       none yet" in said
+    for name in ("relay", "supabase"):
+        assert f"fine   {name}\n       not used" in said
     (world.root / "claude").rmdir()
     assert f"wrong  transcripts\n       there is no {world.root / 'claude'}" in faults(world)
 

@@ -30,7 +30,8 @@ from tests.daemon.session import Session
 from tests.daemon.world import World, wait_until
 
 from vibetea_daemon.backoff import backoff
-from vibetea_daemon.sinks.post import Verdict, judge
+from vibetea_daemon.sinks.post import Verdict
+from vibetea_daemon.sinks.to_relay import judge
 
 HTML = {"Content-Type": "text/html"}
 

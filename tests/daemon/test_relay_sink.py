@@ -342,7 +342,7 @@ def test_status_tells_what_waits_and_why(world: World, relay: ScriptedRelay) -> 
     shown = world.run("status").stdout.decode()
     assert f"relay        {relay.url}: 2 events waiting, the oldest for " in shown
     assert ": it asks us to wait (503)" in shown
-    assert "nothing is lost, 2 events waiting" in world.run("doctor").stdout.decode()
+    assert "what waits is kept, 2 events waiting" in world.run("doctor").stdout.decode()
     relay.rule = lambda _: None
     expect_settled(world)
     found = status(world)

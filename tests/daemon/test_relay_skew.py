@@ -145,7 +145,7 @@ def test_rows_set_aside_come_again_by_themselves(world: World) -> None:
     world.start()
     done = copy.with_suffix(".done")
     wait_until(done.exists, lambda: f"{world.query('select * from _cursors')} {world.status()}")
-    assert settled(world)
+    assert settled(world, "outside")
     found = [json.loads(line)["id"] for line in copy.read_bytes().splitlines()]
     assert sorted(found) == in_database(world)
     assert found != in_database(world)

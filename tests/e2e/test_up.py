@@ -213,7 +213,7 @@ def test_the_log_goes_on_and_only_its_owner_reads_it(world: World) -> None:
 def test_a_demo_makes_no_key(world: World) -> None:
     keys = world.root / "keys"
     env = world.env | {"TMPDIR": str(world.root), "VIBETEA_KEY_PATH": str(keys)}
-    env["VIBETEA_SERVER_URL"] = "http://127.0.0.1:9"  # nor does it send anything
+    env["VIBETEA_SERVER_URL"] = env["VIBETEA_SUPABASE_URL"] = "http://127.0.0.1:9"  # nor does it send anything
     with up(world, "--demo", env=env):
         assert not list(world.root.rglob("key.priv"))
     assert not keys.exists()

@@ -7,7 +7,7 @@ import re
 import sqlite3
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import PurePosixPath
 from typing import Any, BinaryIO, Final
 
@@ -21,8 +21,8 @@ from vibetea_daemon.commands.status import open_read_only
 from vibetea_daemon.config import Config
 from vibetea_daemon.daemon import rules
 from vibetea_daemon.sanitise import sanitise
-from vibetea_daemon.store import Store, wire
-from vibetea_protocol import Rules
+from vibetea_daemon.store import Store, wire, wire_to_supabase
+from vibetea_protocol import Event, Rules
 
 REPLACEMENTS: Final = (
     "0b5e7a52-7b1f-4a2c-9d53-7f2f1c3f8f10",
@@ -44,6 +44,7 @@ REPLACEMENTS: Final = (
 
 Document = dict[str, Any]
 Outputs = dict[str, object]
+Forms = list[Callable[[Sequence[str]], bytes]]
 
 
 def audit(config: Config, *, limit: int, explain: BinaryIO | None) -> None:
@@ -55,7 +56,7 @@ def audit(config: Config, *, limit: int, explain: BinaryIO | None) -> None:
     config.make_home()
     store = Store(config.database)
     try:
-        _explain(document, rules(config, store))
+        _explain(document, rules(config, store), _forms(config))
     except RecursionError:
         raise click.ClickException("nested too deep to explain") from None
     finally:
@@ -85,11 +86,18 @@ def _recent(config: Config, limit: int) -> None:
     except sqlite3.Error as error:
         raise click.ClickException(f"{config.database} cannot be read: {error}; see `vibetea doctor`") from None
     for row in reversed(rows):
-        click.echo(wire(row))
+        for form in _forms(config):
+            click.echo(form(row))
     if told_more:
         click.echo(f"{told_more} of all events were recorded at `standard` and stay as they are", err=True)
     if others:
         click.echo(f"{counted(others, 'event')} of other machines, mirrored here and never sent", err=True)
+
+
+def _forms(config: Config) -> Forms:
+    """In which bytes an event leaves: those of a relay, also where there is none yet, and those of Supabase."""
+    servers = {wire: config.server_url, wire_to_supabase: config.supabase_url}
+    return [form for form, address in servers.items() if address] or [wire]
 
 
 def _document(raw: bytes) -> Document:
@@ -105,9 +113,9 @@ def _document(raw: bytes) -> Document:
     return document
 
 
-def _explain(document: Document, rules: Rules) -> None:
+def _explain(document: Document, rules: Rules, forms: Forms) -> None:
     """Exchange every input in turn and see which outputs follow: the code is asked, not a list beside it."""
-    told = _teller(document, rules)
+    told = _teller(document, rules, forms)
     outputs = told(document) or {}
     origins: defaultdict[str, list[str]] = defaultdict(list)
     discarded = []
@@ -149,7 +157,7 @@ def _types(outputs: Outputs) -> list[object]:
     return [value for name, value in outputs.items() if name.rpartition(".")[2] == "type"]
 
 
-def _teller(document: Document, rules: Rules) -> Callable[[Document], Outputs | None]:
+def _teller(document: Document, rules: Rules, forms: Forms) -> Callable[[Document], Outputs | None]:
     """What comes out of a document like this one, field by field; None for one that is dropped."""
     stamp = time.time_ns()
 
@@ -167,13 +175,18 @@ def _teller(document: Document, rules: Rules) -> Callable[[Document], Outputs | 
         outputs: Outputs = {}
         for number, event in enumerate(events, 1):
             prefix = f"{number}." if len(events) > 1 else ""
-            outputs[f"{prefix}bytes"] = event.wire().decode()
+            outputs |= {f"{prefix}{form.__name__} bytes": form(_row(event)).decode() for form in forms}
             fields = event.model_dump(mode="json", by_alias=True, exclude_none=True)
             outputs |= {f"{prefix}{name}": value for name, value in fields.items() if name != "payload"}
             outputs |= {f"{prefix}payload.{name}": value for name, value in fields["payload"].items()}
         return outputs
 
     return told
+
+
+def _row(event: Event) -> tuple[str, ...]:
+    payload = event.payload.model_dump_json(by_alias=True, exclude_none=True)
+    return event.id, event.source, event.timestamp, event.type, payload
 
 
 def _leaves(value: object, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:

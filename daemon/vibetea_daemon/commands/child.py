@@ -102,4 +102,6 @@ def _environment(config: Config) -> dict[str, str]:
         environ.pop("VIBETEA_SOCKET", None)
     if config.server_url is None:  # invented sessions are sent to nobody
         environ.pop("VIBETEA_SERVER_URL", None)
+    if config.supabase_url is None:
+        environ.pop("VIBETEA_SUPABASE_URL", None)
     return environ

@@ -17,6 +17,8 @@ from vibetea_daemon.config import Config, ConfigError
 from vibetea_daemon.plugins import Plugins
 from vibetea_hooks import settings
 
+OLDER: Final = "is it older than this VibeTea?"
+
 
 class Note(str):
     """What is worth a word and yet not wrong."""
@@ -67,7 +69,7 @@ def _hooks(config: Config) -> Iterator[str]:
             for fault in settings.check(path, config.home):
                 yield f"{fault}; install them again with `vibetea install-hooks --settings {path}`"
         if not ours:
-            yield "not installed: no durations and permission prompts; see `vibetea install-hooks --dry-run`"
+            yield Note("not installed: no durations and permission prompts; see `vibetea install-hooks --dry-run`")
     except settings.SettingsError as error:
         yield str(error)
 
@@ -84,7 +86,8 @@ def _transcripts(config: Config) -> Iterator[str]:
 
 def _key(config: Config) -> Iterator[str]:
     try:
-        keys.existing(config)
+        if keys.existing(config) is None:
+            yield Note("none yet: only sending needs one, and `vibetea init` makes it")
     except ConfigError as error:
         yield str(error)
 
@@ -97,6 +100,7 @@ def _plugins(config: Config) -> Iterator[str]:
 
 def _database(config: Config) -> Iterator[str]:
     if not config.database.exists():
+        yield Note("none yet: `vibetea up` makes one")
         return
     try:
         with contextlib.closing(status.open_read_only(config)) as db:
@@ -111,26 +115,37 @@ def _database(config: Config) -> Iterator[str]:
 
 
 def _relay(config: Config) -> Iterator[str]:
-    """What the daemon says of its relay; this shell's settings may be other ones."""
+    return _server(config, "relay", config.server_url, "VIBETEA_SERVER_URL")
+
+
+def _supabase(config: Config) -> Iterator[str]:
+    return _server(config, "supabase", config.supabase_url, "VIBETEA_SUPABASE_URL")
+
+
+def _server(config: Config, name: str, address: str | None, setting: str) -> Iterator[str]:
+    """What the daemon says of a server it sends to; this shell's settings may be other ones."""
     found = status.collect(config)
-    sink = found["sinks"].get("relay", {})
+    sink = found["sinks"].get(name, {})
     if found["running"] and "to" in sink:
         if sink["why"]:
-            mend = status.UNWELCOME if sink["unwelcome"] else "nothing is lost"
+            mend = status.UNWELCOME if sink["unwelcome"] else "what waits is kept"
             yield f"{sink['to']}: {sink['why']}; {mend}, {counted(sink['waiting'], 'event')} waiting"
-    elif config.server_url is not None:
-        yield from _relay_of_this_shell(config, running=found["running"])
+    elif address is not None:
+        yield from _server_of_this_shell(config, setting, running=found["running"])
+    else:
+        yield Note(f"not used; {setting} names one")
     for code, number in sink.get("refused", {}).items():
-        yield f"it refused {counted(number, 'event')} for good ({code}); is the relay older than this VibeTea?"
+        why = "do VIBETEA_RETENTION_DAYS there and here agree?" if code == "past_retention" else OLDER
+        yield f"it refused {counted(number, 'event')} for good ({code}); {why}"
 
 
-def _relay_of_this_shell(config: Config, *, running: bool) -> Iterator[str]:
+def _server_of_this_shell(config: Config, setting: str, *, running: bool) -> Iterator[str]:
     with contextlib.suppress(ConfigError):  # told by the key's own check
         if keys.existing(config) is None:
-            yield "there is no signing key yet; `vibetea init` makes one and prints the line to register with the relay"
+            yield "there is no signing key yet; `vibetea init` makes one and prints the line to register there"
             return
     if running:
-        yield "the daemon sends nothing to it: restart the daemon, so that it takes up VIBETEA_SERVER_URL"
+        yield f"the daemon sends nothing to it: restart the daemon, so that it takes up {setting}"
 
 
 CHECKS: Final[dict[str, Callable[[Config], Iterator[str]]]] = {
@@ -140,6 +155,7 @@ CHECKS: Final[dict[str, Callable[[Config], Iterator[str]]]] = {
     "transcripts": _transcripts,
     "signing key": _key,
     "relay": _relay,
+    "supabase": _supabase,
     "plugins": _plugins,
 }
 OF_A_MIRROR: Final[dict[str, Callable[[Config], Iterator[str]]]] = {"mirror": _mirror, "database": _database}

@@ -11,8 +11,8 @@ def init(config: Config) -> None:
     """Make what is missing and print the registration line."""
     prepare(config)
     click.echo(
-        "A relay knows this machine by this line, its name and its public key. The name must be this machine's alone; "
-        "VIBETEA_SOURCE_ID sets another one, here and for the daemon.",
+        "A relay or Supabase knows this machine by this line, its name and its public key. The name must be this "
+        "machine's alone; VIBETEA_SOURCE_ID sets another one, here and for the daemon.",
         err=True,
     )
     click.echo(keys.registration(config))

@@ -21,8 +21,8 @@ MARKED = 10
 UNWELCOME = (
     "register the line `vibetea init` prints with it; the daemon tries again within 5 minutes, restarted at once"
 )
-"""How to mend that a relay does not know us."""
-STAY = ("_other_source", "_privacy")
+"""How to mend that a server does not know us."""
+STAY = ("_other_source", "_privacy", "_too_old")
 """How the counters of events end that a sink was not to send."""
 
 

@@ -16,15 +16,20 @@ from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
 from vibetea_daemon.config import Config
-from vibetea_daemon.store import Batch, Position, Refusal, wire
+from vibetea_daemon.store import Batch, Position, Refusal
 
 MAX_LANES: Final = 16
 """With so many the live lane stays as it is until an old one is done."""
 LAST: Final = 2**63 - 1
+SOON: Final = 3600
+"""Seconds; what will be too old within them is so already: it may be under way for a while, and clocks differ."""
 
 _NEXT: Final = """
     select seq, id, source, timestamp, type, payload, privacy from events
     where seq > ? and seq <= ? order by seq limit ?
+"""
+_OWN: Final = """
+    select count(*) from (select source from events where seq > ? and seq <= ? order by seq limit ?) where source = ?
 """
 
 
@@ -56,12 +61,23 @@ class Page(NamedTuple):
 class Cursor:
     """Reads with a connection of its own and moves by a batch of the writer's."""
 
-    def __init__(self, config: Config, sink: str, destination: str, commit: Callable[[Batch], None]) -> None:
+    def __init__(
+        self,
+        config: Config,
+        sink: str,
+        destination: str,
+        commit: Callable[[Batch], None],
+        *,
+        form: Callable[[Sequence[str]], bytes],
+        days: int | None,
+    ) -> None:
         self._source = config.source
         self._strict = config.privacy == "strict"
         self._sink = sink
         self._destination = destination
         self._commit = commit
+        self._form = form
+        self._days = days
         self._live_is_next = True
         self._db = sqlite3.connect(f"{config.database.absolute().as_uri()}?mode=ro", uri=True)
         found = self._db.execute("select lanes, sent_at from _cursors where destination = ?", (destination,)).fetchone()
@@ -80,14 +96,30 @@ class Cursor:
     def page(self, rows: int, size: int) -> Page | None:
         """What comes next, so many rows and bytes at most; the lanes take turns. None when nothing waits."""
         self._part(rows)
-        now = time.monotonic()
-        oldest = next(end for end in self._lanes if self._resting.get(end, 0.0) <= now)
+        oldest = self._awake()[0]
         for until in (None, oldest) if self._live_is_next else (oldest, None):
             if page := self._read(until, rows, size):
                 self._live_is_next = until is not None
                 self._resting.pop(until, None)
                 return page
         return None
+
+    def last(self) -> int:
+        """The latest row's sequence number, 0 if there is none. Raises sqlite3.OperationalError."""
+        return int(self._db.execute("select coalesce(max(seq), 0) from events").fetchone()[0])
+
+    def waiting(self, through: int) -> int:
+        """How many rows up to this one are not settled, nor set aside; those that do not leave among them."""
+        ends = {until: through if until is None else min(until, through) for until in self._awake()}
+        return sum(max(0, end - self._lanes[until]) for until, end in ends.items())
+
+    def fills(self, rows: int) -> bool:
+        """Whether so many rows of this machine wait, as far as a look ahead of ten times as many tells."""
+        found = 0
+        for until in self._awake():
+            where = (self._lanes[until], LAST if until is None else until, 10 * rows, self._source)
+            found += self._db.execute(_OWN, where).fetchone()[0]
+        return found >= rows
 
     def settle(self, page: Page, rows: Sequence[Row], status: dict[str, object], *, refused: str = "") -> None:
         """Write down that these rows need not be sent again, nor any of the page before them.
@@ -135,6 +167,11 @@ class Cursor:
         lanes = tuple((after, until) for until, after in self._lanes.items())
         return Position(self._destination, self._sink, lanes, self._sent_at)
 
+    def _awake(self) -> list[int | None]:
+        """The ends of the lanes that do not rest, the live one last."""
+        now = time.monotonic()
+        return [until for until in self._lanes if self._resting.get(until, 0.0) <= now]
+
     def _go_on(self, until: int | None, reached: int) -> None:
         """Move a lane on; at its end it is gone."""
         if until is None or reached < until:
@@ -144,7 +181,7 @@ class Cursor:
 
     def _part(self, most: int) -> None:
         """Part the live lane where it ends now if more than so many rows wait in it."""
-        (last,) = self._db.execute("select coalesce(max(seq), 0) from events").fetchone()
+        last = self.last()
         live = self._lanes.pop(None)
         if last - live > most and len(self._lanes) - len(self._resting) < MAX_LANES:
             # a lane that ends just there goes on
@@ -156,13 +193,14 @@ class Cursor:
         rows: list[Row] = []
         passed: list[tuple[int, str]] = []
         reached = None
+        oldest = "" if self._days is None else _timestamp(time.time() - self._days * 86_400 + SOON)
         where = (self._lanes[until], LAST if until is None else until, most)
         with contextlib.closing(self._db.execute(_NEXT, where)) as found:
             for seq, *event, privacy in found:
-                if why := self._stays(event[1], privacy):
+                if why := self._stays(event[1], privacy, too_old=event[2] < oldest):
                     passed.append((seq, why))
                 else:
-                    raw = wire(event)
+                    raw = self._form(event)
                     size -= len(raw) + 1
                     if size < 0 and rows:
                         break
@@ -172,13 +210,20 @@ class Cursor:
             reached = until  # the lane is done
         return None if reached is None else Page(until, tuple(rows), tuple(passed), reached)
 
-    def _stays(self, source: str, privacy: str | None) -> str:
+    def _stays(self, source: str, privacy: str | None, *, too_old: bool) -> str:
         """Why a row does not leave, if so."""
         if source != self._source:
             return "other_source"
-        return "privacy" if self._strict and privacy != "strict" else ""
+        if self._strict and privacy != "strict":
+            return "privacy"
+        return "too_old" if too_old else ""
 
 
 def _reached(page: Page, rows: Sequence[Row]) -> int:
     """How far a lane is after these rows of its page."""
     return rows[-1].seq if rows and rows[-1] is not page.rows[-1] else page.through
+
+
+def _timestamp(seconds: float) -> str:
+    """As the events have it, in so far as they can be compared."""
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}"

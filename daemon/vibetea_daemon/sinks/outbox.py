@@ -2,13 +2,13 @@
 
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Final
 
 from vibetea_daemon.config import Config
 from vibetea_daemon.sinks.cursor import Cursor
-from vibetea_daemon.store import Batch, Writer
+from vibetea_daemon.store import Batch, Writer, wire
 from vibetea_protocol.ids import keyed_hash
 
 if TYPE_CHECKING:
@@ -29,13 +29,21 @@ class Outbox:
         self._listening: tuple[asyncio.AbstractEventLoop, asyncio.Event, asyncio.Event] | None = None
 
     @contextlib.contextmanager
-    def cursor(self, sink: str, address: str) -> Iterator[Cursor]:
+    def cursor(
+        self, sink: str, address: str, *, form: Callable[[Sequence[str]], bytes] = wire, days: int | None = None
+    ) -> Iterator[Cursor]:
         """This sink's cursor for where it sends to; it begins at the first row. Raises sqlite3.Error.
 
         It belongs to the thread that asked for it.
+
+        Args:
+            sink: the sink's name.
+            address: where it sends to; another address is another cursor.
+            form: the bytes a row leaves as.
+            days: how old an event may be that the other end still takes.
         """
         destination = keyed_hash(self._key, "sink", sink, address).hex()
-        with contextlib.closing(Cursor(self._config, sink, destination, self.commit)) as cursor:
+        with contextlib.closing(Cursor(self._config, sink, destination, self.commit, form=form, days=days)) as cursor:
             yield cursor
 
     @contextlib.contextmanager
@@ -55,9 +63,9 @@ class Outbox:
         if self._listening:
             loop, news, end = self._listening
             with contextlib.suppress(RuntimeError):  # the loop was closed this moment
-                loop.call_soon_threadsafe(news.set)
                 if self._stop.is_set():
-                    loop.call_soon_threadsafe(end.set)
+                    loop.call_soon_threadsafe(end.set)  # first: whoever is woken by the news must know
+                loop.call_soon_threadsafe(news.set)
 
     def status(self, **values: object) -> None:
         """Set lines of `vibetea status`."""

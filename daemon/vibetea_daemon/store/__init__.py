@@ -1,7 +1,18 @@
 """`vibetea.db`: its schema, the one writer, and the bytes a row leaves as."""
 
 from vibetea_daemon.store.schema import StoreError
-from vibetea_daemon.store.store import Batch, Client, Offset, Position, Refusal, Store, wire
+from vibetea_daemon.store.store import Batch, Client, Offset, Position, Refusal, Store, wire, wire_to_supabase
 from vibetea_daemon.store.writer import Writer
 
-__all__ = ["Batch", "Client", "Offset", "Position", "Refusal", "Store", "StoreError", "Writer", "wire"]
+__all__ = [
+    "Batch",
+    "Client",
+    "Offset",
+    "Position",
+    "Refusal",
+    "Store",
+    "StoreError",
+    "Writer",
+    "wire",
+    "wire_to_supabase",
+]

@@ -225,6 +225,15 @@ def wire(row: Sequence[str]) -> bytes:
     ).encode()
 
 
+def wire_to_supabase(row: Sequence[str]) -> bytes:
+    """The bytes that leave for Supabase, where the type has another name: both are in it."""
+    event_id, source, timestamp, event_type, payload = row
+    return (
+        f'{{"id":"{event_id}","source":"{source}","timestamp":"{timestamp}","type":"{event_type}",'
+        f'"eventType":"{event_type}","payload":{payload}}}'
+    ).encode()
+
+
 def _row(event: Event, privacy: str | None) -> tuple[object, ...]:
     payload = event.payload
     told = payload.__dict__

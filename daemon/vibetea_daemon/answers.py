@@ -1,4 +1,4 @@
-"""What a relay's answer says, to whoever sends or watches: a refusal's code, how long to wait, why nothing came."""
+"""What a server's answer says, to whoever sends or watches: a refusal's code, how long to wait, why nothing came."""
 
 import json
 import re
@@ -23,9 +23,9 @@ def said(body: bytes) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def code(body: bytes) -> str:
+def code(body: bytes, name: str = "code") -> str:
     """The contract's word for a refusal; "" if there is none, or one that no log should hold."""
-    found = said(body).get("code")
+    found = said(body).get(name)
     return found if isinstance(found, str) and _CODE.match(found) else ""
 
 

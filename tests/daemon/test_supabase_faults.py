@@ -1,0 +1,184 @@
+"""The Supabase sink and all that can go wrong on the way: nothing lost, nothing taken for a yes that is none."""
+
+import json
+import threading
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.daemon.fault_proxy import FaultProxy, proxy
+from tests.daemon.scripted_ingest import (
+    BASE,
+    WAITS,
+    ScriptedIngest,
+    expect_settled,
+    expect_why,
+    name_supabase,
+    recent,
+    refusal,
+    scripted_ingest,
+    settled,
+    status,
+)
+from tests.daemon.scripted_relay import Answer
+from tests.daemon.sending import fill, hooks, in_database
+from tests.daemon.session import Session
+from tests.daemon.world import World, wait_until
+
+from vibetea_daemon.sinks.post import Verdict
+from vibetea_daemon.sinks.to_supabase import judge
+
+
+@pytest.fixture
+def ingest(world: World) -> Iterator[ScriptedIngest]:
+    world.expected_log = [WAITS]
+    with scripted_ingest(world) as ingest:
+        yield ingest
+
+
+@pytest.mark.parametrize(
+    ("answer", "why"),
+    [
+        (Answer(200, b"<html>Please log in</html>"), "something else answers in its place (200)"),
+        (Answer(200, b'{"inserted": 3, "mess', cut=14), "its answer was cut short"),
+        (Answer(546, b'{"code":"WORKER_LIMIT"}'), "it failed (546)"),
+    ],
+    ids=lambda value: str(value.status) if isinstance(value, Answer) else value,
+)
+def test_answer_that_is_no_yes_is_told_and_loses_nothing(
+    world: World, ingest: ScriptedIngest, answer: Answer, why: str
+) -> None:
+    ingest.script = [answer]
+    fill(world, recent(3))
+    daemon = world.start()
+    expect_settled(world)
+    assert f"Supabase's sink waits: {why}" in daemon.text
+    assert "Supabase takes events again" in daemon.text
+    assert ingest.verdicts == [answer.status, 200]
+    assert ingest.requests[0].body == ingest.requests[1].body
+    assert ingest.ids == in_database(world)
+    assert ingest.duplicates == 0
+
+
+@pytest.mark.parametrize(
+    ("answer", "verdict", "why"),
+    [
+        (Answer(200, b'{"message": "new: 3 of 3"}'), Verdict.LATER, "something else answers in its place (200)"),
+        (Answer(202, b'{"inserted": 3}'), Verdict.LATER, "it answers 202, which no function `ingest` does"),
+        (Answer(404, b'{"code":"NOT_FOUND"}'), Verdict.LATER, "(404); check VIBETEA_SUPABASE_URL, its path too"),
+        (Answer(302, b""), Verdict.LATER, "it redirects (302)"),
+        (refusal(400, "empty_batch"), Verdict.REFUSED, "(400 empty_batch)"),
+        (Answer(401, b"{}"), Verdict.UNWELCOME, "`verify_jwt` must be false"),
+        (Answer(403, b"<html>"), Verdict.UNWELCOME, "something before the function forbids it (403)"),
+        (refusal(401, "missing_auth"), Verdict.UNWELCOME, "(401 missing_auth)"),
+        (refusal(422, "invalid_event_type"), Verdict.REFUSED, "(422 invalid_event_type)"),
+        (refusal(500, "internal_error"), Verdict.LATER, "it failed (500 internal_error)"),
+    ],
+    ids=lambda value: f"{value.status}" if isinstance(value, Answer) else "",
+)
+def test_what_an_answer_means(answer: Answer, verdict: Verdict, why: str) -> None:
+    found = judge(answer.status, {}, answer.body or b"", 3)
+    assert found.verdict is verdict
+    assert why in found.why
+
+
+COUNTS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text() | st.lists(st.integers())
+
+
+@given(COUNTS, st.integers(0, 1000))
+def test_no_counts_but_true_ones_are_a_yes(count: object, events: int) -> None:
+    body = json.dumps({"inserted": count, "message": "text"}).encode()
+    accepted = judge(200, {}, body, events).verdict is Verdict.ACCEPTED
+    assert accepted == (type(count) is int and 0 <= count <= events)
+
+
+@given(st.integers(100, 599), st.binary(max_size=40) | st.just(b"{}"), st.text(max_size=9), st.integers(0, 5))
+def test_no_answer_at_all_confuses(status: int, body: bytes, retry: str, events: int) -> None:
+    answer = judge(status, {"Retry-After": retry}, body, events)
+    assert answer.verdict is not Verdict.ACCEPTED
+    assert answer.why
+
+
+def test_failing_function_is_tried_in_rounds_and_nothing_is_dropped(world: World, ingest: ScriptedIngest) -> None:
+    """1. Two attempts fail, and two after the interval. 2. More events meanwhile. Result: all of them, once."""
+    name_supabase(world, f"{ingest.url}{BASE}", 3)
+    world.env["VIBETEA_SUPABASE_RETRY_LIMIT"] = "1"
+    ingest.script = [Answer(500, b"")] * 4
+    fill(world, recent(3))
+    world.start()
+    wait_until(lambda: len(ingest.requests) == 2, lambda: str(ingest.verdicts))
+    fill(world, recent(1200, first=3))
+    expect_settled(world)
+    assert ingest.verdicts[:5] == [500, 500, 500, 500, 200]
+    assert ingest.duplicates == 0
+    assert ingest.ids == in_database(world)
+    between = [after.at - before.at for before, after in zip(ingest.requests, ingest.requests[1:], strict=False)]
+    assert between[0] >= 0.75
+    assert between[1] >= 3, "a thousand that wait are no reason to come before the interval is over"
+    assert between[2] >= 0.75
+    assert between[3] >= 3
+    assert status(world)["why"] == ""
+
+
+def test_function_that_does_not_know_us_is_not_hammered(world: World, ingest: ScriptedIngest) -> None:
+    """1. Not registered. 2. A thousand more events. 3. Registered and restarted. Result: one question, then all."""
+    key, ingest.key = ingest.key, None
+    daemon = world.start()
+    hooks(world, Session(), 1)
+    expect_why(world, "it does not accept this machine's signature (401 unknown_source)")
+    fill(world, recent(1200))
+    assert "register the line `vibetea init` prints" in world.run("status").stdout.decode()
+    assert "register the line `vibetea init` prints" in world.run("doctor").stdout.decode()
+    assert ingest.verdicts == [401]
+    ingest.key = key
+    daemon.stop()  # which flushes
+    world.start()
+    expect_settled(world)
+    assert ingest.verdicts[:2] == [401, 200]
+    assert set(ingest.ids) == set(in_database(world))
+    assert ingest.duplicates == 0
+
+
+def test_gateway_that_asks_for_a_key_of_its_own_is_told(world: World, ingest: ScriptedIngest) -> None:
+    ingest.rule = lambda _: Answer(401, b'{"code":401,"message":"Missing authorization header"}')
+    fill(world, recent(3))
+    world.start()
+    expect_why(world, "`verify_jwt` must be false for `ingest`")
+    assert ingest.verdicts == [401]
+
+
+def test_slow_answer_is_waited_for_no_longer_than_fifteen_seconds(world: World, ingest: ScriptedIngest) -> None:
+    """1. An answer takes its time, though the function has stored the events. Result: sent again, in halves."""
+    go = threading.Event()
+    ingest.script = [Answer(200, wait=lambda: go.wait(40))]
+    fill(world, recent(10))
+    world.start()
+    expect_why(world, "it does not answer in time")
+    expect_settled(world)
+    go.set()
+    assert ingest.requests[1].at - ingest.requests[0].at >= 15
+    assert ingest.ids == in_database(world)
+    assert ingest.duplicates == 10, "the sender cannot know; the function can"
+
+
+@pytest.fixture
+def way(world: World, ingest: ScriptedIngest) -> Iterator[FaultProxy]:
+    """What stands between the daemon and the function."""
+    with proxy(int(ingest.url.rpartition(":")[2])) as faulty:
+        name_supabase(world, f"http://localhost:{faulty.port}{BASE}")
+        yield faulty
+
+
+@pytest.mark.parametrize(("verb", "n"), [("drop", 0), ("reset", 100)])
+def test_connection_that_breaks(world: World, ingest: ScriptedIngest, way: FaultProxy, verb: str, n: int) -> None:
+    way.set(verb, n)  # type: ignore[arg-type]
+    fill(world, recent(20))
+    world.start()
+    expect_why(world)
+    assert way.harmed
+    assert not settled(world)
+    way.set("pass")
+    expect_settled(world)
+    assert ingest.ids == in_database(world)
+    assert {request.body for request in ingest.requests} == {ingest.requests[0].body}

@@ -1,0 +1,353 @@
+"""The Supabase sink: every event once, signed, each interval or when enough wait; what `status` and `doctor` say."""
+
+import json
+import re
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import closing
+from sqlite3 import connect as open_database
+
+import pytest
+from tests.daemon.scripted_ingest import (
+    BASE,
+    WAITS,
+    ScriptedIngest,
+    expect_begun,
+    expect_settled,
+    expect_why,
+    recent,
+    refusal,
+    scripted_ingest,
+    settled,
+    status,
+)
+from tests.daemon.scripted_relay import Answer, ScriptedRelay, code
+from tests.daemon.sending import WAITS as RELAY_WAITS
+from tests.daemon.sending import expect_all, fill, hooks, in_database, scripted_relay
+from tests.daemon.sending import expect_settled as expect_relay_settled
+from tests.daemon.session import Session
+from tests.daemon.world import World, wait_until
+
+from vibetea_daemon.config import Config, ConfigError
+
+HOURLY = 3600
+
+
+@pytest.fixture
+def ingest(world: World) -> Iterator[ScriptedIngest]:
+    with scripted_ingest(world) as ingest:
+        yield ingest
+
+
+@pytest.fixture
+def hourly(world: World) -> Iterator[ScriptedIngest]:
+    """A function that is sent to each hour: by itself it will be sent nothing."""
+    with scripted_ingest(world, HOURLY) as ingest:
+        yield ingest
+
+
+@pytest.fixture
+def relay(world: World) -> Iterator[ScriptedRelay]:
+    with scripted_relay(world) as relay:
+        yield relay
+
+
+def sizes(server: ScriptedRelay) -> list[int]:
+    return [len(request.ids) for request in server.requests]
+
+
+def test_every_event_arrives_as_the_bytes_audit_shows(world: World, ingest: ScriptedIngest) -> None:
+    session = Session()
+    world.write(session, session.prompt(), session.answer(), session.call("c1"), session.result("c1"))
+    world.start()
+    hooks(world, session, 5)
+    world.expect(session)
+    expect_settled(world)
+    audited = world.run("audit", "-n", "1000").stdout.splitlines()
+    sent = [one for request in ingest.requests for one in json.loads(request.body)]
+    assert sorted(json.dumps(one, separators=(",", ":")).encode() for one in sent) == sorted(audited)
+    assert all(one["type"] == one["eventType"] for one in sent)
+    assert ingest.duplicates == 0
+    assert set(ingest.ids) == set(in_database(world))
+
+
+def test_audit_shows_what_each_server_is_sent(world: World, relay: ScriptedRelay, ingest: ScriptedIngest) -> None:
+    fill(world, recent(1))
+    to_relay, to_supabase = map(json.loads, world.run("audit").stdout.splitlines())
+    assert to_supabase == to_relay | {"eventType": "tool"}
+    session = Session()
+    explained = world.run("audit", "--explain", "-", input=session.prompt()).stdout.decode().splitlines()
+    leaves = [line.removeprefix("leaves: ") for line in explained if line.startswith("leaves: ")]
+    relays, supabases = map(json.loads, leaves[::2]), map(json.loads, leaves[1::2])
+    assert all(one | {"eventType": one["type"]} == other for one, other in zip(relays, supabases, strict=True))
+    assert len(leaves) == 4
+
+
+def test_events_are_gathered_until_there_are_enough_and_the_rest_leaves_at_the_end(
+    world: World, relay: ScriptedRelay, hourly: ScriptedIngest
+) -> None:
+    """1. A few events. 2. A thousand. 3. A few. 4. The daemon ends. Result: none, a thousand, and the rest."""
+    daemon = world.start()
+    hooks(world, Session(), 5)
+    expect_relay_settled(world)
+    assert hourly.requests == []
+    assert status(world)["waiting"] == 5
+    fill(world, recent(998))
+    wait_until(lambda: sizes(hourly) == [1000], lambda: str(sizes(hourly)))
+    fill(world, recent(4, first=998))
+    expect_relay_settled(world)
+    daemon.stop()
+    assert sum(sizes(hourly)) == 1007
+    assert settled(world)
+    assert hourly.duplicates == 0
+    assert set(hourly.ids) == set(in_database(world))
+
+
+def test_batches_have_an_interval_between_them(world: World) -> None:
+    with scripted_ingest(world, 2) as ingest:
+        world.start()
+        for number in range(2):
+            hooks(world, Session(), 3)
+            wait_until(lambda: len(ingest.requests) > number, lambda: str(sizes(ingest)))  # noqa: B023
+        first, second = ingest.requests
+        assert second.at - first.at >= 1.5
+
+
+def test_backlog_leaves_in_requests_of_a_thousand(world: World, ingest: ScriptedIngest) -> None:
+    world.env["VIBETEA_BUFFER_SIZE"] = "100000"
+    fill(world, recent(2500))
+    world.start()
+    expect_settled(world)
+    assert sizes(ingest) == [1000, 1000, 500]
+    assert ingest.ids == in_database(world)
+    assert max(len(request.body) for request in ingest.requests) < 2**20
+
+
+def test_events_that_supabase_no_longer_takes_are_left_out_and_told(world: World, ingest: ScriptedIngest) -> None:
+    """A long history costs no request; what will be too old before long is left out as well."""
+    world.env["VIBETEA_RETENTION_DAYS"] = "10"
+    fill(world, recent(3000, days=10.1) + recent(2, first=3000, days=9.99) + recent(3, first=4000, days=9.9))
+    fill(world, recent(5, source="desktop"))
+    world.start()
+    expect_settled(world)
+    assert ingest.ids == [one.id for one in recent(3, first=4000)]
+    assert sizes(ingest) == [3]
+    assert world.counters() == {"supabase_too_old": 3002, "supabase_other_source": 5}
+    shown = world.run("status").stdout.decode()
+    assert "not sent     3002 supabase_too_old, 5 supabase_other_source\n" in shown
+    assert "dropped" not in shown
+
+
+@pytest.mark.parametrize(
+    ("bad", "answer"),
+    [
+        ([0], refusal(400, "invalid_event")),
+        ([41, 42, 77], refusal(422, "invalid_event_type")),
+        (list(range(20, 80)), refusal(400, "past_retention")),
+    ],
+)
+def test_one_bad_event_costs_no_other(world: World, ingest: ScriptedIngest, bad: list[int], answer: Answer) -> None:
+    several = recent(100)
+    poison = {several[number].id for number in bad}
+    ingest.rule = lambda request: answer if poison & set(request.ids) else None
+    fill(world, several)
+    world.start()
+    expect_settled(world)
+    assert ingest.ids == [one.id for one in several if one.id not in poison]
+    assert {row[0] for row in world.query("select event_id from _quarantine")} == poison
+    assert answer.body
+    word = json.loads(answer.body)["error"]
+    assert world.counters() == {f"supabase_refused_{word}": len(poison)}
+    assert status(world)["refused"] == {word: len(poison)}
+    assert len([number for number in ingest.verdicts if number != 200]) <= len(bad) * 9, "halved, not tried one by one"
+    assert f"refused {len(poison)} event" in world.run("doctor").stdout.decode()
+
+
+def test_what_something_before_the_function_refuses_is_kept(world: World, ingest: ScriptedIngest) -> None:
+    """A filter that lets an empty batch through: only the function itself may say that an event is at fault."""
+    world.expected_log = [WAITS]
+    ingest.rule = lambda request: Answer(400, b"<html>blocked</html>") if request.ids else None
+    fill(world, recent(3))
+    world.start()
+    expect_why(world, "something before the function refuses what we send (400)")
+    assert world.query("select * from _quarantine") == []
+
+
+@pytest.mark.parametrize(
+    "answer", [refusal(400, "batch_too_large"), refusal(413, "payload_too_large"), Answer(413, b"")]
+)
+def test_batch_that_is_too_large_is_halved(world: World, ingest: ScriptedIngest, answer: Answer) -> None:
+    ingest.rule = lambda request: answer if len(request.ids) > 300 else None
+    fill(world, recent(1000))
+    world.start()
+    expect_settled(world)
+    assert ingest.ids == in_database(world)
+    assert sizes(ingest) == [1000, 500, 250, 250, 500, 250, 250]
+    assert world.query("select * from _quarantine") == []
+
+
+@pytest.mark.parametrize(("word", "most"), [("source_mismatch", 1), ("invalid_request", 9)])
+def test_refusal_of_everything_quarantines_nothing(world: World, ingest: ScriptedIngest, word: str, most: int) -> None:
+    world.expected_log = [WAITS]
+    ingest.rule = lambda _: refusal(422, word)
+    fill(world, recent(100))
+    world.start()
+    expect_why(world, word)
+    assert len(ingest.requests) <= most
+    assert world.query("select * from _quarantine") == []
+
+
+# each server has a cursor of its own
+
+
+def test_relay_is_unaffected_by_anything_supabase_does(
+    world: World, relay: ScriptedRelay, ingest: ScriptedIngest
+) -> None:
+    """1. Supabase fails, then does not answer at all. 2. Hooks. 3. It is well again. Result: live there, all here."""
+    world.expected_log = [WAITS]
+    world.env["VIBETEA_SUPABASE_RETRY_LIMIT"] = "1"
+    go = threading.Event()
+    session = Session()
+    ingest.script = [Answer(500, b""), Answer(200, wait=lambda: go.wait(30))]
+    fill(world, recent(1500))
+    world.start()
+    wait_until(lambda: len(ingest.requests) == 2, lambda: str(ingest.verdicts))
+    hooks(world, session, 20)
+    expect_all(world, relay)
+    expect_relay_settled(world)
+    assert status(world)["waiting"] == 1520
+    go.set()
+    expect_settled(world)
+    assert set(ingest.ids) == set(relay.ids) == set(in_database(world))
+    assert relay.duplicates == ingest.duplicates == 0
+
+
+def test_supabase_is_unaffected_by_anything_the_relay_does(
+    world: World, relay: ScriptedRelay, ingest: ScriptedIngest
+) -> None:
+    world.expected_log = [RELAY_WAITS]
+    relay.rule = lambda _: code(401, "invalid_signature")
+    fill(world, recent(50))
+    world.start()
+    expect_settled(world)
+    assert ingest.ids == in_database(world)
+    assert relay.ids == []
+
+
+# the end
+
+
+def test_killed_between_the_answer_and_the_cursor(world: World, ingest: ScriptedIngest) -> None:
+    """1. The function says yes while nothing can be written. 2. SIGKILL. Result: sent again, and it is the same."""
+    blocked = threading.Event()
+    ingest.script = [Answer(200, wait=lambda: blocked.wait(20))]
+    fill(world, recent(10))
+    daemon = world.start()
+    wait_until(lambda: len(ingest.ids) == 10, "not sent")
+    with closing(open_database(world.database, isolation_level=None)) as other:
+        other.execute("begin immediate")
+        blocked.set()
+        daemon.kill()
+        other.execute("rollback")
+    assert not settled(world)
+    world.start()
+    expect_settled(world)
+    assert ingest.duplicates == 10
+    assert ingest.ids == in_database(world)
+
+
+def test_last_flush_that_takes_too_long_is_left_for_the_next_start(world: World, hourly: ScriptedIngest) -> None:
+    go = threading.Event()
+    hourly.script = [Answer(200, wait=lambda: go.wait(30))]
+    daemon = world.start()
+    expect_begun(world)
+    hooks(world, Session(), 3)
+    daemon.stop()
+    go.set()
+    assert not settled(world)
+    assert sizes(hourly) == [3]
+    daemon = world.start()
+    expect_begun(world)
+    daemon.stop()
+    assert settled(world)
+    assert set(hourly.ids) == set(in_database(world))
+
+
+def test_last_flush_is_tried_once(world: World, hourly: ScriptedIngest) -> None:
+    world.expected_log = [WAITS]
+    hourly.rule = lambda _: Answer(500, b"")
+    daemon = world.start()
+    expect_begun(world)
+    hooks(world, Session(), 3)
+    daemon.stop()
+    assert hourly.verdicts == [500]
+    assert not settled(world)
+
+
+def test_flush_follows_a_request_under_way(world: World, ingest: ScriptedIngest) -> None:
+    """1. A request is held. 2. More events. 3. SIGTERM. 4. It is answered. Result: both have arrived."""
+    go = threading.Event()
+    ingest.script = [Answer(200, wait=lambda: go.wait(20))]
+    daemon = world.start()
+    hooks(world, Session(), 1)
+    wait_until(lambda: len(ingest.requests) == 1, "nothing was sent")
+    hooks(world, Session(), 4)
+    daemon.popen.send_signal(signal.SIGTERM)
+    wait_until(lambda: not (world.state / "vibetea.sock").exists(), "does not end")
+    go.set()
+    assert daemon.popen.wait(15) == 0
+    assert sizes(ingest) == [1, 4]
+    assert settled(world)
+
+
+# what is told
+
+
+def test_status_and_doctor_tell_what_waits_and_why(world: World, ingest: ScriptedIngest) -> None:
+    world.expected_log = [WAITS]
+    ingest.rule = lambda _: Answer(503, b"")
+    world.start()
+    expect_begun(world)
+    assert f"supabase     {ingest.url}{BASE}: nothing sent yet\n" in world.run("status").stdout.decode()
+    hooks(world, Session(), 2)
+    expect_why(world, "it asks us to wait (503)")
+    assert f"supabase     {ingest.url}{BASE}: 2 events waiting, the oldest for " in world.run("status").stdout.decode()
+    assert f"wrong  supabase\n       {ingest.url}{BASE}: it asks us" in world.run("doctor").stdout.decode()
+    ingest.rule = lambda _: None
+    expect_settled(world)
+    assert "all sent; last accepted at 20" in world.run("status").stdout.decode()
+    assert "fine   supabase" in world.run("doctor").stdout.decode()
+
+
+def test_doctor_tells_of_a_machine_without_a_key_and_of_a_daemon_that_does_not_know_it(world: World) -> None:
+    world.start()
+    world.env["VIBETEA_SUPABASE_URL"] = "https://team.example/functions/v1"
+    assert "wrong  supabase\n       there is no signing key yet" in world.run("doctor").stdout.decode()
+    world.run("init")
+    assert "takes up VIBETEA_SUPABASE_URL" in world.run("doctor").stdout.decode()
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "told"),
+    [
+        ("VIBETEA_SUPABASE_URL", "http://team.example", "must begin with https://"),
+        ("VIBETEA_SUPABASE_BATCH_INTERVAL_SECS", "0", "a whole number from 1 to 3600"),
+        ("VIBETEA_SUPABASE_BATCH_INTERVAL_SECS", "3601", "a whole number from 1 to 3600"),
+        ("VIBETEA_SUPABASE_RETRY_LIMIT", "11", "a whole number from 1 to 10"),
+        ("VIBETEA_SUPABASE_RETRY_LIMIT", "two", "a whole number from 1 to 10"),
+        ("VIBETEA_RETENTION_DAYS", "0", "a whole number from 1 to 99999"),
+    ],
+)
+def test_setting_that_cannot_be_used_is_refused(world: World, variable: str, value: str, told: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(told)) as refused:
+        Config.load(world.env | {variable: value})
+    assert str(refused.value).startswith(f"{variable} ")
+
+
+def test_settings_have_their_defaults(world: World) -> None:
+    config = Config.load(world.env)
+    assert (config.supabase_batch_interval, config.supabase_retry_limit, config.retention_days) == (60, 3, 90)
+    (world.state / "config.toml").write_text("supabase_batch_interval_secs = 5\nretention_days = 99999\n")
+    config = Config.load(world.env)
+    assert (config.supabase_batch_interval, config.retention_days) == (5, 99_999)
