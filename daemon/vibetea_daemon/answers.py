@@ -5,6 +5,7 @@ import re
 import socket
 import ssl
 from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
 import aiohttp
@@ -33,6 +34,14 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
     """Whole seconds, from one to the most we wait; None if the header says anything else."""
     text = headers.get("Retry-After", "")
     return min(max(float(text), 1.0), MAX_RETRY_AFTER) if _SECONDS.match(text) else None
+
+
+def clock(headers: Mapping[str, str]) -> float | None:
+    """The server's clock, in seconds since the epoch."""
+    try:
+        return parsedate_to_datetime(headers.get("Date", "")).timestamp()
+    except (ValueError, OverflowError):
+        return None
 
 
 def told(error: Exception) -> str:

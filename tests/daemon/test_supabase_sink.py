@@ -27,11 +27,13 @@ from tests.daemon.sending import WAITS as RELAY_WAITS
 from tests.daemon.sending import expect_all, fill, hooks, in_database, scripted_relay
 from tests.daemon.sending import expect_settled as expect_relay_settled
 from tests.daemon.session import Session
+from tests.daemon.shims import Clock
 from tests.daemon.world import World, wait_until
 
 from vibetea_daemon.config import Config, ConfigError
 
 HOURLY = 3600
+DAY = 86_400
 
 
 @pytest.fixture
@@ -125,18 +127,28 @@ def test_backlog_leaves_in_requests_of_a_thousand(world: World, ingest: Scripted
 
 
 def test_events_that_supabase_no_longer_takes_are_left_out_and_told(world: World, ingest: ScriptedIngest) -> None:
-    """A long history costs no request; what will be too old before long is left out as well."""
+    """A long history costs one request, for the server's clock; what will be too old before long is left out, too."""
     world.env["VIBETEA_RETENTION_DAYS"] = "10"
     fill(world, recent(3000, days=10.1) + recent(2, first=3000, days=9.99) + recent(3, first=4000, days=9.9))
     fill(world, recent(5, source="desktop"))
     world.start()
     expect_settled(world)
     assert ingest.ids == [one.id for one in recent(3, first=4000)]
-    assert sizes(ingest) == [3]
+    assert sizes(ingest) == [0, 3]
     assert world.counters() == {"supabase_too_old": 3002, "supabase_other_source": 5}
     shown = world.run("status").stdout.decode()
     assert "not sent     3002 supabase_too_old, 5 supabase_other_source\n" in shown
     assert "dropped" not in shown
+
+
+def test_clock_that_is_months_ahead_leaves_nothing_out(world: World, ingest: ScriptedIngest) -> None:
+    clock = Clock(world.root / "clock")
+    clock.jump(100 * DAY)
+    fill(world, recent(50))
+    world.start(env=clock.env)
+    expect_settled(world)
+    assert ingest.ids == in_database(world)
+    assert world.counters() == {}
 
 
 @pytest.mark.parametrize(

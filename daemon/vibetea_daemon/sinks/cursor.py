@@ -21,8 +21,6 @@ from vibetea_daemon.store import Batch, Position, Refusal
 MAX_LANES: Final = 16
 """With so many the live lane stays as it is until an old one is done."""
 LAST: Final = 2**63 - 1
-SOON: Final = 3600
-"""Seconds; what will be too old within them is so already: it may be under way for a while, and clocks differ."""
 
 _NEXT: Final = """
     select seq, id, source, timestamp, type, payload, privacy from events
@@ -31,6 +29,7 @@ _NEXT: Final = """
 _OWN: Final = """
     select count(*) from (select source from events where seq > ? and seq <= ? order by seq limit ?) where source = ?
 """
+TOO_OLD: Final = "too_old"
 
 
 class Row(NamedTuple):
@@ -69,7 +68,7 @@ class Cursor:
         commit: Callable[[Batch], None],
         *,
         form: Callable[[Sequence[str]], bytes],
-        days: int | None,
+        oldest: Callable[[], float] | None,
     ) -> None:
         self._source = config.source
         self._strict = config.privacy == "strict"
@@ -77,7 +76,7 @@ class Cursor:
         self._destination = destination
         self._commit = commit
         self._form = form
-        self._days = days
+        self._oldest = oldest
         self._live_is_next = True
         self._db = sqlite3.connect(f"{config.database.absolute().as_uri()}?mode=ro", uri=True)
         found = self._db.execute("select lanes, sent_at from _cursors where destination = ?", (destination,)).fetchone()
@@ -193,7 +192,7 @@ class Cursor:
         rows: list[Row] = []
         passed: list[tuple[int, str]] = []
         reached = None
-        oldest = "" if self._days is None else _timestamp(time.time() - self._days * 86_400 + SOON)
+        oldest = _timestamp(self._oldest()) if self._oldest else ""
         where = (self._lanes[until], LAST if until is None else until, most)
         with contextlib.closing(self._db.execute(_NEXT, where)) as found:
             for seq, *event, privacy in found:
@@ -216,7 +215,7 @@ class Cursor:
             return "other_source"
         if self._strict and privacy != "strict":
             return "privacy"
-        return "too_old" if too_old else ""
+        return TOO_OLD if too_old else ""
 
 
 def _reached(page: Page, rows: Sequence[Row]) -> int:

@@ -11,7 +11,7 @@ from itertools import groupby
 from typing import Final, NamedTuple
 
 from vibetea_daemon.backoff import backoff
-from vibetea_daemon.sinks.cursor import Cursor, Page, Row
+from vibetea_daemon.sinks.cursor import TOO_OLD, Cursor, Page, Row
 from vibetea_daemon.sinks.outbox import Outbox
 from vibetea_daemon.sinks.post import QUICK, Answer, Server, Verdict
 
@@ -107,14 +107,20 @@ class Delivery:
                 while True:
                     self.news.clear()
                     page = self._next()
-                    if page is None:
-                        await self._wait()
-                    elif page.rows:
-                        with contextlib.suppress(_Anew):
-                            await self._deliver(page, page.rows)
-                    else:
-                        self._cursor.settle(page, (), {})
-                        await asyncio.sleep(0)
+                    with contextlib.suppress(_Anew):
+                        await self._turn(page)
+
+    async def _turn(self, page: Page | None) -> None:
+        """Do what the page asks for. Raises _Anew and _Ended."""
+        if page is None:
+            await self._wait()
+        elif not self._server.heard and any(why == TOO_OLD for _, why in page.passed):
+            await self._send(())  # what is too old the server's clock says: ours may be wrong
+        elif page.rows:
+            await self._deliver(page, page.rows)
+        else:
+            self._cursor.settle(page, (), {})
+            await asyncio.sleep(0)
 
     def _next(self) -> Page | None:
         """What is to be sent now, if anything."""

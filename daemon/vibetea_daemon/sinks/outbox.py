@@ -30,7 +30,12 @@ class Outbox:
 
     @contextlib.contextmanager
     def cursor(
-        self, sink: str, address: str, *, form: Callable[[Sequence[str]], bytes] = wire, days: int | None = None
+        self,
+        sink: str,
+        address: str,
+        *,
+        form: Callable[[Sequence[str]], bytes] = wire,
+        oldest: Callable[[], float] | None = None,
     ) -> Iterator[Cursor]:
         """This sink's cursor for where it sends to; it begins at the first row. Raises sqlite3.Error.
 
@@ -40,10 +45,11 @@ class Outbox:
             sink: the sink's name.
             address: where it sends to; another address is another cursor.
             form: the bytes a row leaves as.
-            days: how old an event may be that the other end still takes.
+            oldest: when the oldest event may be of that the other end takes, in seconds since the epoch.
         """
         destination = keyed_hash(self._key, "sink", sink, address).hex()
-        with contextlib.closing(Cursor(self._config, sink, destination, self.commit, form=form, days=days)) as cursor:
+        cursor = Cursor(self._config, sink, destination, self.commit, form=form, oldest=oldest)
+        with contextlib.closing(cursor):
             yield cursor
 
     @contextlib.contextmanager

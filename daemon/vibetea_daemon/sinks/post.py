@@ -77,6 +77,8 @@ class Server(ABC):
         self._session: aiohttp.ClientSession
         self.ahead = 0.0
         """Seconds its clock is ahead of ours, as far as we know."""
+        self.heard = False
+        """Whether it has said what its clock is."""
 
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(

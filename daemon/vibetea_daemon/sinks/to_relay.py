@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Mapping
-from email.utils import parsedate_to_datetime
 from typing import Final
 
 import aiohttp
@@ -53,12 +52,12 @@ def judge(status: int, headers: Mapping[str, str], body: bytes, events: int) -> 
         case 200 | 201 | 202:
             return _accepted(status, body, events)
         case 401 if code == "stale":
-            return Answer(Verdict.STALE, "its clock and ours differ", code, clock=_date(headers))
+            return Answer(Verdict.STALE, "its clock and ours differ", code, clock=answers.clock(headers))
         case 401 | 403:
             return Answer(Verdict.UNWELCOME, _unwelcome(told, code), code)
         case 400 if code == "clock_skew":
             why = f"it refuses events from more than a day ahead of its clock ({told}); they wait, check the clock"
-            return Answer(Verdict.AHEAD, why, code, clock=_date(headers))
+            return Answer(Verdict.AHEAD, why, code, clock=answers.clock(headers))
     return judge_any(status, headers, code, what="relay", setting="VIBETEA_SERVER_URL")
 
 
@@ -80,11 +79,3 @@ def _unwelcome(told: str, code: str) -> str:
     if code == "invalid_signature":
         why += "; it knows another key of this machine, or itself by another address (--public-url)"
     return why
-
-
-def _date(headers: Mapping[str, str]) -> float | None:
-    """The relay's clock, in seconds since the epoch."""
-    try:
-        return parsedate_to_datetime(headers.get("Date", "")).timestamp()
-    except (ValueError, OverflowError):
-        return None

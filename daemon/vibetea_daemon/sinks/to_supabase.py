@@ -1,5 +1,6 @@
 """Supabase's function `ingest`: how events go to it, and what its answers mean."""
 
+import time
 from collections.abc import Iterator, Mapping
 from functools import partial
 from itertools import islice
@@ -17,6 +18,8 @@ from vibetea_daemon.store import wire_to_supabase
 
 MOST: Final = 1000
 """Events that `ingest` takes at once."""
+SOON: Final = 3600
+"""Seconds; what will be too old within them is so already: it may be under way for a while."""
 FLUSH: Final = 4.0
 """Seconds in which what waits is still sent when the daemon ends, of the five that it has."""
 
@@ -30,8 +33,10 @@ def run(config: Config, address: str, seed: bytes, outbox: Outbox) -> None:
         flush=True,
         interval=config.supabase_batch_interval,
     )
-    with outbox.cursor("supabase", address, form=wire_to_supabase, days=config.retention_days) as cursor:
-        deliver(cursor, outbox, Ingest(address, config.source, seed), terms)
+    server = Ingest(address, config.source, seed)
+    oldest = partial(server.oldest, config.retention_days)
+    with outbox.cursor("supabase", address, form=wire_to_supabase, oldest=oldest) as cursor:
+        deliver(cursor, outbox, server, terms)
 
 
 def _round(retries: int) -> Iterator[float]:
@@ -48,9 +53,20 @@ class Ingest(Server):
 
     def __init__(self, address: str, source: str, seed: bytes) -> None:
         super().__init__(address, f"{address}/ingest", source, seed)
+        self._clock = 0.0
+        """Seconds its clock is ahead of the monotonic one."""
 
     def _judge(self, status: int, headers: Mapping[str, str], body: bytes, events: int) -> Answer:
-        return judge(status, headers, body, events)
+        answer = judge(status, headers, body, events)
+        if answer.code or answer.verdict is Verdict.ACCEPTED:  # its own words
+            self._clock = (answers.clock(headers) or time.time()) - time.monotonic()
+            self.heard = True
+        return answer
+
+    def oldest(self, days: int) -> float:
+        """When the oldest event it takes may be of, in seconds since the epoch; by its clock once that is known."""
+        now = self._clock + time.monotonic() if self.heard else time.time()
+        return now - days * 86_400 + SOON
 
 
 def judge(status: int, headers: Mapping[str, str], body: bytes, events: int) -> Answer:
