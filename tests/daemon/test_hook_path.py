@@ -24,7 +24,10 @@ def test_row_is_there_when_the_hook_returns(world: World) -> None:
     session = Session()
     for number in range(20):
         world.hook(tool_hook(session, f"t{number}"))
-        assert world.ids() | {path.name for path in world.inboxed()} == session.ids(world.key())
+        left = len(world.inboxed())  # by a hook that a busy daemon kept waiting; looked at first, since it is taken in
+        rows = world.ids()
+        assert rows <= session.ids(world.key())
+        assert len(rows) + left > number
     world.expect(session)
 
 
