@@ -29,7 +29,7 @@ from vibetea_protocol.signing import sign
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # a project is made as the tests do it
 from tests.daemon.scripted_ingest import expect_settled, name_supabase
-from tests.daemon.world import World
+from tests.daemon.world import World, wait_until
 from tests.supabase.stack import Stack, running
 
 if TYPE_CHECKING:
@@ -104,8 +104,7 @@ def send(stack: Stack, events: int) -> float:
         stack.empty()
         came = "select count(*) from public.events"
         world.start()
-        while stack.query(came) == [(0,)]:
-            time.sleep(0.005)
+        wait_until(lambda: stack.query(came) != [(0,)], "no event came")
         begun = time.perf_counter()
         [(first,)] = stack.query(came)
         expect_settled(world, 600)

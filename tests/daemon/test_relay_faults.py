@@ -11,7 +11,7 @@ import pytest
 import trustme
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.daemon.fault_proxy import FaultProxy, proxy
+from tests.daemon.fault_proxy import FaultProxy, Verb, proxy
 from tests.daemon.scripted_relay import Answer, ScriptedRelay, code, serve
 from tests.daemon.sending import (
     WAITS,
@@ -263,8 +263,8 @@ def test_relay_that_calls_everything_stale_is_not_hammered(world: World, relay: 
 @pytest.mark.parametrize(
     ("verb", "n"), [("drop", 0), ("rst", 0), ("rst", 500), ("truncate", 0), ("truncate", 30), ("truncate", 100)]
 )
-def test_connection_that_breaks(world: World, relay: ScriptedRelay, way: FaultProxy, verb: str, n: int) -> None:
-    way.set(verb, n)  # type: ignore[arg-type]
+def test_connection_that_breaks(world: World, relay: ScriptedRelay, way: FaultProxy, verb: Verb, n: int) -> None:
+    way.set(verb, n)
     fill(world, numbered(20))
     world.start()
     expect_why(world)
@@ -293,9 +293,9 @@ def test_way_that_swallows_everything(world: World, relay: ScriptedRelay, way: F
 
 
 @pytest.mark.parametrize(("verb", "n"), [("delay", 0.3), ("throttle", 100_000)])
-def test_way_that_is_slow(world: World, relay: ScriptedRelay, way: FaultProxy, verb: str, n: float) -> None:
+def test_way_that_is_slow(world: World, relay: ScriptedRelay, way: FaultProxy, verb: Verb, n: float) -> None:
     world.expected_log = []
-    way.set(verb, n)  # type: ignore[arg-type]
+    way.set(verb, n)
     fill(world, numbered(600))
     world.start()
     expect_settled(world)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.daemon.fault_proxy import FaultProxy, proxy
+from tests.daemon.fault_proxy import FaultProxy, Verb, proxy
 from tests.daemon.scripted_ingest import (
     BASE,
     WAITS,
@@ -171,8 +171,8 @@ def way(world: World, ingest: ScriptedIngest) -> Iterator[FaultProxy]:
 
 
 @pytest.mark.parametrize(("verb", "n"), [("drop", 0), ("reset", 100)])
-def test_connection_that_breaks(world: World, ingest: ScriptedIngest, way: FaultProxy, verb: str, n: int) -> None:
-    way.set(verb, n)  # type: ignore[arg-type]
+def test_connection_that_breaks(world: World, ingest: ScriptedIngest, way: FaultProxy, verb: Verb, n: int) -> None:
+    way.set(verb, n)
     fill(world, recent(20))
     world.start()
     expect_why(world)

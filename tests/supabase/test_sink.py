@@ -11,7 +11,7 @@ from sqlite3 import connect as open_database
 from threading import Event as Flag
 
 import pytest
-from tests.daemon.fault_proxy import FaultProxy, proxy
+from tests.daemon.fault_proxy import FaultProxy, Verb, proxy
 from tests.daemon.scripted_ingest import (
     BASE,
     WAITS,
@@ -159,9 +159,9 @@ def test_key_that_is_not_the_registered_one(machine: World, stack: Stack) -> Non
 
 
 @pytest.mark.parametrize(("verb", "n"), [("reset", 0), ("reset", 100)])
-def test_answer_that_is_cut_off(machine: World, stack: Stack, way: FaultProxy, verb: str, n: int) -> None:
+def test_answer_that_is_cut_off(machine: World, stack: Stack, way: FaultProxy, verb: Verb, n: int) -> None:
     """The function has stored the events, but nobody knows: they are sent again and counted once."""
-    way.set(verb, n)  # type: ignore[arg-type]
+    way.set(verb, n)
     fill(machine, recent(1100))
     machine.start()
     expect_why(machine)
