@@ -29,7 +29,7 @@ def wait_until(holds: Callable[[], bool], what: str | Callable[[], str], seconds
     while not holds():
         if time.monotonic() > deadline:
             raise AssertionError(what if isinstance(what, str) else what())
-        time.sleep(0.01)
+        time.sleep(0.05)
 
 
 @dataclass

@@ -34,6 +34,7 @@ SCROLLED = """async () => {
         }
     };
     const before = scrollY;
+    await frames(); // whoever scrolled last, the list draws in the frame after
     look();
     const size = () => Number(document.querySelector("#events li").ariaSetSize);
     while (found.size < size() && scrollY + innerHeight < document.documentElement.scrollHeight - 1) {
