@@ -23,12 +23,12 @@ _HAS_BOARD: Final = "select 1 from sqlite_master where type = 'view' and name = 
 _LIVE: Final = """
     select session_id, source, project, model, state, reason, since, tool, tokens, prompts
     from board
-    where live and (
-        last_at > strftime('%Y-%m-%dT%H:%M:%fZ', 'now', '-30 minutes')
-        or session_id in (select session_id from clients)
-        or last_at > strftime('%Y-%m-%dT%H:%M:%fZ', 'now', '-1 day') and exists (
-            select 1 from agents
-            where agents.session_id = board.session_id and reason in ('permission', 'question')))
+    where live and session_id in (
+        select session_id from sessions where last_at > strftime('%Y-%m-%dT%H:%M:%fZ', 'now', '-30 minutes')
+        union all select session_id from clients
+        union all select session_id from agents
+            where reason in ('permission', 'question')
+                and last_at > strftime('%Y-%m-%dT%H:%M:%fZ', 'now', '-1 day'))
     order by
         case state when 'needs_you' then 0 when 'working' then 1 when 'interrupted' then 2 when 'idle' then 3
             when 'dead' then 4 else 5 end,

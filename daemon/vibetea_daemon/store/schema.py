@@ -11,7 +11,7 @@ from sqlite_utils import Database, Migrations
 from vibetea_daemon.store import derived
 
 APPLICATION_ID: Final = 0x76627465  # "vbte", so that another program's file is not taken for ours
-VERSION: Final = 4
+VERSION: Final = 5
 """One more for every migration and every change of a view; a file with a higher one was written by a newer VibeTea."""
 PATIENCE: Final = 5.0
 """Seconds to wait for another process that is just making or migrating the same database."""
@@ -221,3 +221,12 @@ def statistics(db: Any) -> None:
     """How tool calls ended and how long they took, and what was kept in the cache for an hour."""
     for statement in _STATISTICS.split(";"):
         db.execute(statement)
+
+
+_ASKING: Final = "create index agents_asking on agents(last_at) where reason in ('permission', 'question')"
+
+
+@migrations()
+def asking(db: Any) -> None:
+    """The few agents that ask, found without a look at all the others."""
+    db.execute(_ASKING)
