@@ -15,6 +15,7 @@ from pathlib import Path
 from shutil import copyfile
 from typing import Any
 
+from tests.daemon.forked import FORKED_WITH, Forked
 from tests.daemon.session import Session
 
 PYTHON = os.path.realpath(sys.executable)
@@ -36,7 +37,7 @@ def wait_until(holds: Callable[[], bool], what: str | Callable[[], str], seconds
 class Process:
     """A running daemon and its log."""
 
-    popen: subprocess.Popen[bytes]
+    popen: subprocess.Popen[bytes] | Forked
     log: Path
 
     @property
@@ -121,11 +122,16 @@ class World:
     def spawn(self, *arguments: str, wrapper: Sequence[str] = (), env: dict[str, str] | None = None) -> Process:
         """Start a daemon and do not wait."""
         log = self.root / f"daemon-{len(self.processes)}.log"
-        command = [*wrapper, sys.executable, "-m", "vibetea_daemon", "daemon", *arguments]
-        with log.open("wb") as stderr:
-            popen = subprocess.Popen(
-                command, env=self.env | (env or {}), stdin=subprocess.DEVNULL, stdout=stderr, stderr=stderr
-            )
+        given = self.env | (env or {})
+        popen: subprocess.Popen[bytes] | Forked
+        at_birth = {name: value for name, value in given.items() if name.startswith("PYTHON")}
+        if wrapper or at_birth != FORKED_WITH:
+            command = [*wrapper, sys.executable, "-m", "vibetea_daemon", "daemon", *arguments]
+            with log.open("wb") as stderr:
+                popen = subprocess.Popen(command, env=given, stdin=subprocess.DEVNULL, stdout=stderr, stderr=stderr)
+        else:
+            log.touch(0o600)
+            popen = Forked([*arguments], given, log)
         process = Process(popen, log)
         self.processes.append(process)
         return process
