@@ -159,6 +159,26 @@ def test_a_port_in_use_is_told_in_a_sentence(tmp_path: Path) -> None:
     )
 
 
+def test_our_port_in_use_is_told_and_another_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = Config.load({"HOME": str(tmp_path), "VIBETEA_HOME": str(tmp_path)})
+
+    class Ready(Exception):
+        pass
+
+    def ready(address: str) -> None:
+        raise Ready(address)
+
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        monkeypatch.setattr(dashboard, "PORT", port)
+        with pytest.raises(Ready) as other:
+            dashboard.show(config, no_open=True, port=None, on_ready=ready)
+    assert capsys.readouterr().out == f"Port {port} is used by another program, so this takes one that is free\n"
+    assert f":{port}/" not in str(other.value)
+
+
 def test_datasette_itself_serves_it_without_complaint(full_db: Events) -> None:
     with plainly_served(full_db.path) as (address, server):
         page = httpx.get(f"{address}/vibetea").raise_for_status().text

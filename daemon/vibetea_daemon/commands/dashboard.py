@@ -43,5 +43,6 @@ def show(
                 raise click.ClickException(
                     f"port {port} {REFUSALS[error.errno]}; name another with --port, or take any with --port 0"
                 ) from None
+            click.echo(f"Port {PORT} {REFUSALS[error.errno]}, so this takes one that is free")
         else:
             return
