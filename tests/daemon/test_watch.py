@@ -77,7 +77,7 @@ def test_no_inotify_to_be_had_means_polling_until_there_is(world: World, limit: 
     script = f'echo 0 > {setting}; (until [ -e {signal_file} ]; do sleep 0.05; done; echo 99 > {setting}) & exec "$@"'
     daemon = world.start(wrapper=("unshare", "--user", "--map-root-user", "sh", "-c", script, "sh"))
     descriptors = psutil.Process(daemon.popen.pid).num_fds()
-    assert world.status()["watching"] == "polling"
+    wait_until(lambda: world.status().get("watching") == "polling", "it never said how it watches")
     session = Session()
     world.write(session, session.prompt())
     world.expect(session)
@@ -85,7 +85,7 @@ def test_no_inotify_to_be_had_means_polling_until_there_is(world: World, limit: 
     world.expect(session)
     assert psutil.Process(daemon.popen.pid).num_fds() <= descriptors + 1
     signal_file.touch()
-    wait_until(lambda: world.status()["watching"] == "notifications", "the notifications never came back")
+    wait_until(lambda: world.status().get("watching") == "notifications", "the notifications never came back")
     world.write(session, session.answer())
     world.expect(session)
     assert daemon.text.count("no file notifications") == 1
