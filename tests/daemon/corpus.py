@@ -86,10 +86,11 @@ def reader_of(transcript: Transcript) -> Reader:
     return reader
 
 
-def of_line(reader: Reader, line: Json, level: Level) -> list[bytes | str]:
-    """What leaves for a line, or why nothing does."""
+def of_line(reader: Reader, line: Json, *levels: Level) -> list[bytes | str]:
+    """What leaves for a line at each of these levels, or why nothing does."""
     try:
-        return [sanitise(act, RULES[level]).wire() for act in reader.acts(recorded.compact(line))]
+        acts = reader.acts(recorded.compact(line))
+        return [sanitise(act, RULES[level]).wire() for level in levels for act in acts]
     except BadInput as bad:
         return [bad.reason]
 
