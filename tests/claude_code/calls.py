@@ -4,7 +4,8 @@ from tests.claude_code.model import Tool
 
 _UNTIL_OVER = 'for i in $(seq 200); do [ -e "$HOME/over" ] && break; sleep 0.1; done'
 _UNTIL_TOLD = (
-    "for i in $(seq 200); do grep -qs task-notification $HOME/.claude/projects/*/*.jsonl && break; sleep 0.1; done"
+    "mine=$HOME/.claude/projects/$(pwd | tr -c 'a-zA-Z0-9\\n' -); "
+    "for i in $(seq 200); do grep -qs task-notification $mine/*.jsonl && break; sleep 0.1; done"
 )
 
 

@@ -88,7 +88,7 @@ def wait_until(condition: Callable[[], object], what: str, seconds: float = 60) 
     while not condition():
         if time.monotonic() > deadline:
             raise TimeoutError(f"waited {seconds} s for {what}")
-        time.sleep(0.03)
+        time.sleep(0.1)
 
 
 @dataclass(slots=True)

@@ -9,7 +9,8 @@ from pathlib import Path
 from types import TracebackType
 
 _PATIENCE = 60.0
-_PAUSE = 0.05
+_PAUSE = 0.15
+"""Seconds between two looks at the screen, each of which is a process."""
 
 
 class Terminal:

@@ -6,6 +6,7 @@ import os
 import re
 import shlex
 import shutil
+import socket
 import ssl
 import subprocess
 import sys
@@ -218,6 +219,19 @@ def test_the_unit_is_one_systemd_takes_and_leaves_little_exposed(tmp_path: Path)
 # Caddy
 
 
+def shakes_hands(port: int, root: Path) -> bool:
+    """Whether it has its certificate in use: it listens before that, and then breaks off every handshake."""
+    try:
+        context = ssl.create_default_context(cafile=str(root))
+        with (
+            socket.create_connection(("127.0.0.1", port), timeout=10) as plain,
+            context.wrap_socket(plain, server_hostname="localhost"),
+        ):
+            return True
+    except OSError:
+        return False
+
+
 @contextmanager
 def caddy(folder: Path, relay: Relay) -> Iterator[tuple[str, Path, Path]]:
     """The example as it is, on a free port of this machine; yields its address, its root certificate and its log."""
@@ -246,7 +260,7 @@ def caddy(folder: Path, relay: Relay) -> Iterator[tuple[str, Path, Path]]:
     with log.open("wb") as stderr:
         process = subprocess.Popen([command[0], "run", "--config", file], env=env, stdout=stderr, stderr=stderr)
     try:
-        wait_until(lambda: root.exists() and "certificate obtained successfully" in log.read_text(), log.read_text, 30)
+        wait_until(lambda: shakes_hands(port, root), log.read_text)
         yield f"https://localhost:{port}", root, log
     finally:
         process.terminate()
