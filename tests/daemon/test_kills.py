@@ -3,14 +3,9 @@
 import json
 import os
 import random
-import signal
-import subprocess
-import sys
 import threading
 import time
 import uuid
-from pathlib import Path
-from types import TracebackType
 
 import pytest
 from tests.daemon.session import Session, tool_hook
@@ -19,36 +14,6 @@ from tests.daemon.world import PYTHON, World, wait_until
 SEED = 20261123
 LONGEST = 0.8
 """Seconds a daemon lives at most, so that fifty of them live for less than a minute."""
-
-
-class Zygote:
-    """Starts and kills daemons quickly."""
-
-    def __init__(self, world: World) -> None:
-        command = [sys.executable, "-m", "tests.daemon.zygote"]
-        self._popen = subprocess.Popen(
-            command,
-            env=world.env | {"PYTHONPATH": str(Path(__file__).parents[2])},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-
-    def ask(self, command: str) -> int:
-        assert self._popen.stdin is not None
-        assert self._popen.stdout is not None
-        print(command, file=self._popen.stdin, flush=True)
-        return int(self._popen.stdout.readline())
-
-    def __enter__(self) -> "Zygote":
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        with self._popen:
-            assert self._popen.stdin is not None
-            self._popen.stdin.close()
 
 
 class Hooks(threading.Thread):
@@ -109,28 +74,24 @@ def test_kills_under_load(world: World, kills: int) -> None:
     """
     lot = random.Random(SEED)
     stop = threading.Event()
-    log = world.root / "killed.log"
     senders = [Hooks(world, stop) for _ in range(3)]
     growth = Growth(world, stop)
-    with Zygote(world) as zygote:
+    for thread in (*senders, growth):
+        thread.start()
+    try:
+        begun = time.monotonic()
+        daemon = world.start()
+        long = min(max(0.35, 2 * (time.monotonic() - begun)), LONGEST)
+        for _ in range(kills):
+            time.sleep(lot.uniform(0, long))
+            daemon.kill()
+            daemon = world.spawn()
+    finally:
+        stop.set()
         for thread in (*senders, growth):
-            thread.start()
-        try:
-            zygote.ask(f"start {log}")
-            begun = time.monotonic()
-            wait_until(lambda: log.exists() and " ready" in log.read_text(), "never ready")
-            long = min(max(0.35, 2 * (time.monotonic() - begun)), LONGEST)
-            for _ in range(kills):
-                time.sleep(lot.uniform(0, long))
-                assert zygote.ask("kill") == signal.SIGKILL
-                zygote.ask(f"start {log}")
-        finally:
-            stop.set()
-            for thread in (*senders, growth):
-                thread.join()
-        zygote.ask("kill")
-    assert world.surprises(log.read_text()) == []
-    assert log.read_text().count(" ready") > kills / 20
+            thread.join()
+    daemon.kill()
+    assert sum(" ready" in process.text for process in world.processes) > kills / 20
     world.start()
     wait_until(lambda: world.inboxed() == [], lambda: f"{len(world.inboxed())} left in the inbox")
     for sender in senders:
