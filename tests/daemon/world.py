@@ -15,8 +15,8 @@ from pathlib import Path
 from shutil import copyfile
 from typing import Any
 
-from tests.daemon.forked import FORKED_WITH, Forked
 from tests.daemon.session import Session
+from tests.tools.forked import Forked
 
 PYTHON = os.path.realpath(sys.executable)
 """The interpreter itself, without the virtual environment: what the installer writes into Claude Code's settings."""
@@ -31,6 +31,13 @@ def wait_until(holds: Callable[[], bool], what: str | Callable[[], str], seconds
         if time.monotonic() > deadline:
             raise AssertionError(what if isinstance(what, str) else what())
         time.sleep(0.05)
+
+
+def _daemon(arguments: Sequence[str]) -> None:
+    from vibetea_daemon import cli
+
+    sys.argv = ["vibetea", "daemon", *arguments]
+    cli.main()
 
 
 @dataclass
@@ -124,14 +131,13 @@ class World:
         log = self.root / f"daemon-{len(self.processes)}.log"
         given = self.env | (env or {})
         popen: subprocess.Popen[bytes] | Forked
-        at_birth = {name: value for name, value in given.items() if name.startswith("PYTHON")}
-        if wrapper or at_birth != FORKED_WITH:
-            command = [*wrapper, sys.executable, "-m", "vibetea_daemon", "daemon", *arguments]
-            with log.open("wb") as stderr:
+        at_birth = {name for name in given if name.startswith("PYTHON")}
+        with log.open("wb") as stderr:
+            if wrapper or at_birth != {"PYTHONWARNINGS"} or given["PYTHONWARNINGS"] != "error":
+                command = [*wrapper, sys.executable, "-m", "vibetea_daemon", "daemon", *arguments]
                 popen = subprocess.Popen(command, env=given, stdin=subprocess.DEVNULL, stdout=stderr, stderr=stderr)
-        else:
-            log.touch(0o600)
-            popen = Forked([*arguments], given, log)
+            else:
+                popen = Forked(_daemon, arguments, environment=given, output=stderr.fileno())
         process = Process(popen, log)
         self.processes.append(process)
         return process
