@@ -4,6 +4,7 @@ import json
 import re
 import socket
 import ssl
+import time
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
@@ -31,15 +32,27 @@ def code(body: bytes, name: str = "code") -> str:
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Whole seconds, from one to the most we wait; None if the header says anything else."""
+    """Seconds to wait, from one to the most we wait; None if the header says neither seconds nor a date."""
     text = headers.get("Retry-After", "")
-    return min(max(float(text), 1.0), MAX_RETRY_AFTER) if _SECONDS.match(text) else None
+    moment = _moment(text)
+    if _SECONDS.match(text):
+        seconds = float(text)
+    elif moment is not None:
+        seconds = moment - (clock(headers) or time.time())
+    else:
+        return None
+    return min(max(seconds, 1.0), MAX_RETRY_AFTER)
 
 
 def clock(headers: Mapping[str, str]) -> float | None:
     """The server's clock, in seconds since the epoch."""
+    return _moment(headers.get("Date", ""))
+
+
+def _moment(date: str) -> float | None:
+    """A date of HTTP, in seconds since the epoch."""
     try:
-        return parsedate_to_datetime(headers.get("Date", "")).timestamp()
+        return parsedate_to_datetime(date).timestamp()
     except (ValueError, OverflowError):
         return None
 

@@ -101,16 +101,19 @@ def test_no_answer_at_all_confuses(status: int, body: bytes, retry: str, events:
 
 
 def test_failing_function_is_tried_in_rounds_and_nothing_is_dropped(world: World, ingest: ScriptedIngest) -> None:
-    """1. Two attempts fail, and two after the interval. 2. More events meanwhile. Result: all of them, once."""
+    """1. Two attempts fail, and two after the interval. 2. More events meanwhile. Result: all of them, once.
+
+    The last of each round asks for a wait that is shorter than the interval.
+    """
     name_supabase(world, f"{ingest.url}{BASE}", 3)
     world.env["VIBETEA_SUPABASE_RETRY_LIMIT"] = "1"
-    ingest.script = [Answer(500, b"")] * 4
+    ingest.script = [Answer(500, b""), Answer(503, b"", {"Retry-After": "1"})] * 2
     fill(world, recent(3))
     world.start()
     wait_until(lambda: len(ingest.requests) == 2, lambda: str(ingest.verdicts))
     fill(world, recent(1200, first=3))
     expect_settled(world)
-    assert ingest.verdicts[:5] == [500, 500, 500, 500, 200]
+    assert ingest.verdicts[:5] == [500, 503, 500, 503, 200]
     assert ingest.duplicates == 0
     assert ingest.ids == in_database(world)
     between = [after.at - before.at for before, after in zip(ingest.requests, ingest.requests[1:], strict=False)]
@@ -119,6 +122,25 @@ def test_failing_function_is_tried_in_rounds_and_nothing_is_dropped(world: World
     assert between[2] >= 0.75
     assert between[3] >= 3
     assert status(world)["why"] == ""
+
+
+def test_wait_is_as_long_as_asked_for_within_reason(world: World, ingest: ScriptedIngest) -> None:
+    """1. Asked to wait, by seconds and by a date. 2. Asked for a day. 3. The daemon ends. Result: it asks no more."""
+    date = {"Date": "Wed, 21 Oct 2026 07:28:00 GMT", "Retry-After": "Wed, 21 Oct 2026 07:28:04 GMT"}
+    ingest.script = [Answer(429, b"", {"Retry-After": "3"}), Answer(503, b"", date)]
+    fill(world, recent(3))
+    daemon = world.start()
+    expect_settled(world)
+    first, second, third = ingest.requests
+    assert second.at - first.at >= 3
+    assert third.at - second.at >= 4
+    ingest.rule = lambda _: Answer(429, b"", {"Retry-After": "86400"})
+    fill(world, recent(3, first=3))
+    expect_why(world, "it asks us to wait (429)")
+    daemon.stop()
+    assert ingest.verdicts == [429, 503, 200, 429, 429], "once more, since what waits is flushed"
+    found = judge(429, {"Retry-After": "86400"}, b"", 3)
+    assert (found.verdict, found.wait) == (Verdict.LATER, 900)
 
 
 def test_function_that_does_not_know_us_is_not_hammered(world: World, ingest: ScriptedIngest) -> None:

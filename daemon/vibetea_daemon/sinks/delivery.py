@@ -237,15 +237,16 @@ class Delivery:
         """Wait for the next attempt; after the last of a round for the next interval, then raise _Anew.
 
         Rounds that fail become rarer, however short the interval, and smaller, since it may have been too much at
-        once; a wait that is asked for takes no attempt away.
+        once. Who asks for a longer wait gets it; one that asks for a shorter wait is still not asked more often.
         """
-        pause = answer.wait or next(self._pauses, None)
+        asked = answer.wait or 0.0
+        pause = next(self._pauses, None)
         if pause is None:
             self._pauses = self._terms.pauses()
             self._size = min(self._size, max(size // 2, LEAST_BODY))
-            await self._pause(answer, max(self._terms.interval, next(self._rounds)))
+            await self._pause(answer, max(self._terms.interval, next(self._rounds), asked))
             raise _Anew
-        await self._pause(answer, pause)
+        await self._pause(answer, max(pause, asked))
 
     async def _pause(self, answer: Answer, seconds: float) -> None:
         """Wait, until the daemon ends at the longest, and say why. Raises _Ended if it already did."""
