@@ -6,6 +6,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import closing
+from itertools import islice
 from sqlite3 import connect as open_database
 
 import pytest
@@ -104,6 +105,23 @@ def test_events_are_gathered_until_there_are_enough_and_the_rest_leaves_at_the_e
     assert settled(world)
     assert hourly.duplicates == 0
     assert set(hourly.ids) == set(in_database(world))
+
+
+def test_rows_of_other_machines_fill_no_request(world: World, hourly: ScriptedIngest) -> None:
+    """1. Thousands of a mirror's rows with 999 of ours among them. 2. One more. Result: nothing, then a full request."""
+    mirrored, ours = iter(recent(3000, source="desktop")), recent(999)
+    daemon = world.start()
+    expect_begun(world)
+    fill(world, [one for own in ours[:998] for one in (*islice(mirrored, 3), own)])
+    hooks(world, Session(), 1)
+    assert hourly.requests == []
+    fill(world, [*mirrored, ours[998]])
+    wait_until(lambda: sizes(hourly) == [1000], lambda: str(sizes(hourly)))
+    daemon.stop()
+    assert sizes(hourly) == [1000]
+    assert settled(world)
+    assert hourly.ids == in_database(world)
+    assert world.counters() == {"supabase_other_source": 3000}
 
 
 def test_batches_have_an_interval_between_them(world: World) -> None:

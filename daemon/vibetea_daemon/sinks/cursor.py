@@ -21,6 +21,8 @@ from vibetea_daemon.store import Batch, Position, Refusal
 MAX_LANES: Final = 16
 """With so many the live lane stays as it is until an old one is done."""
 LAST: Final = 2**63 - 1
+LOOK: Final = 10
+"""Rows looked at for each that a request may hold: those of other machines may stand between ours."""
 
 _NEXT: Final = """
     select seq, id, source, timestamp, type, payload, privacy from events
@@ -113,10 +115,10 @@ class Cursor:
         return sum(max(0, end - self._lanes[until]) for until, end in ends.items())
 
     def fills(self, rows: int) -> bool:
-        """Whether so many rows of this machine wait, as far as a look ahead of ten times as many tells."""
+        """Whether so many rows of this machine wait, as far as a look ahead tells."""
         found = 0
         for until in self._awake():
-            where = (self._lanes[until], LAST if until is None else until, 10 * rows, self._source)
+            where = (self._lanes[until], LAST if until is None else until, LOOK * rows, self._source)
             found += self._db.execute(_OWN, where).fetchone()[0]
         return found >= rows
 
@@ -193,7 +195,7 @@ class Cursor:
         passed: list[tuple[int, str]] = []
         reached = None
         oldest = _timestamp(self._oldest()) if self._oldest else ""
-        where = (self._lanes[until], LAST if until is None else until, most)
+        where = (self._lanes[until], LAST if until is None else until, LOOK * most)
         with contextlib.closing(self._db.execute(_NEXT, where)) as found:
             for seq, *event, privacy in found:
                 if why := self._stays(event[1], privacy, too_old=event[2] < oldest):
@@ -205,8 +207,11 @@ class Cursor:
                         break
                     rows.append(Row(seq, event[0], event[2], raw))
                 reached = seq
-        if until is not None and size >= 0 and len(rows) + len(passed) < most:
-            reached = until  # the lane is done
+                if len(rows) == most:
+                    break
+            else:
+                if until is not None and len(rows) + len(passed) < LOOK * most:
+                    reached = until  # the lane is done
         return None if reached is None else Page(until, tuple(rows), tuple(passed), reached)
 
     def _stays(self, source: str, privacy: str | None, *, too_old: bool) -> str:
