@@ -73,5 +73,10 @@ def recent(count: int, *, first: int = 0, source: str = "laptop", days: float = 
     return sending.numbered(count, first=first, source=source, at=f"{at:%Y-%m-%dT%H:%M:%SZ}")
 
 
+def sizes(server: ScriptedRelay) -> list[int]:
+    """How many events each request had."""
+    return [len(request.ids) for request in server.requests]
+
+
 def expect_begun(world: World) -> None:
     wait_until(lambda: "sink_supabase" in world.status(), "never began")

@@ -19,6 +19,7 @@ from tests.daemon.scripted_ingest import (
     refusal,
     scripted_ingest,
     settled,
+    sizes,
     status,
 )
 from tests.daemon.scripted_relay import Answer
@@ -26,6 +27,7 @@ from tests.daemon.sending import fill, hooks, in_database
 from tests.daemon.session import Session
 from tests.daemon.world import World, wait_until
 
+from vibetea_daemon.sinks.delivery import LEAST_BODY
 from vibetea_daemon.sinks.post import Verdict
 from vibetea_daemon.sinks.to_supabase import judge
 
@@ -42,7 +44,7 @@ def ingest(world: World) -> Iterator[ScriptedIngest]:
     [
         (Answer(200, b"<html>Please log in</html>"), "something else answers in its place (200)"),
         (Answer(200, b'{"inserted": 3, "mess', cut=14), "its answer was cut short"),
-        (Answer(546, b'{"code":"WORKER_LIMIT"}'), "it failed (546)"),
+        (Answer(546, b'{"code":"WORKER_LIMIT"}'), "the function ran out of time or memory (546): less is sent"),
     ],
     ids=lambda value: str(value.status) if isinstance(value, Answer) else value,
 )
@@ -70,7 +72,10 @@ def test_answer_that_is_no_yes_is_told_and_loses_nothing(
         (Answer(302, b""), Verdict.LATER, "it redirects (302)"),
         (refusal(400, "empty_batch"), Verdict.REFUSED, "(400 empty_batch)"),
         (Answer(401, b"{}"), Verdict.UNWELCOME, "`verify_jwt` must be false"),
-        (Answer(403, b"<html>"), Verdict.UNWELCOME, "something before the function forbids it (403)"),
+        (Answer(403, b"<html>"), Verdict.FORBIDDEN, "something before the function forbids it (403)"),
+        (Answer(503, b'{"code":"BOOT_ERROR"}'), Verdict.LATER, "does not start (503 BOOT_ERROR): its log in Supabase"),
+        (Answer(503, b"", {"sb-error-code": "BOOT_ERROR"}), Verdict.LATER, "such as a missing secret"),
+        (Answer(503, b"{}"), Verdict.LATER, "it asks us to wait (503)"),
         (refusal(401, "missing_auth"), Verdict.UNWELCOME, "(401 missing_auth)"),
         (refusal(422, "invalid_event_type"), Verdict.REFUSED, "(422 invalid_event_type)"),
         (refusal(500, "internal_error"), Verdict.LATER, "it failed (500 internal_error)"),
@@ -78,7 +83,7 @@ def test_answer_that_is_no_yes_is_told_and_loses_nothing(
     ids=lambda value: f"{value.status}" if isinstance(value, Answer) else "",
 )
 def test_what_an_answer_means(answer: Answer, verdict: Verdict, why: str) -> None:
-    found = judge(answer.status, {}, answer.body or b"", 3)
+    found = judge(answer.status, answer.headers, answer.body or b"", 3)
     assert found.verdict is verdict
     assert why in found.why
 
@@ -124,6 +129,26 @@ def test_failing_function_is_tried_in_rounds_and_nothing_is_dropped(world: World
     assert status(world)["why"] == ""
 
 
+def test_rounds_that_fail_become_rarer_and_smaller_but_no_smaller_than_worth_it(
+    world: World, ingest: ScriptedIngest
+) -> None:
+    world.env["VIBETEA_SUPABASE_RETRY_LIMIT"] = "1"
+    ingest.script = [Answer(500, b"")] * 6
+    fill(world, recent(300))
+    world.start()
+    expect_settled(world)
+    lengths = [len(request.body) for request in ingest.requests]
+    first = lengths[0]
+    assert lengths[1] == first
+    assert lengths[2] == lengths[3] == pytest.approx(first / 2, abs=300)
+    assert lengths[4] == lengths[5] == lengths[6] == pytest.approx(LEAST_BODY, abs=300)
+    between = [after.at - before.at for before, after in zip(ingest.requests, ingest.requests[1:], strict=False)]
+    assert between[3] >= 1.5
+    assert between[5] >= 3
+    assert ingest.ids == in_database(world)
+    assert ingest.duplicates == 0
+
+
 def test_wait_is_as_long_as_asked_for_within_reason(world: World, ingest: ScriptedIngest) -> None:
     """1. Asked to wait, by seconds and by a date. 2. Asked for a day. 3. The daemon ends. Result: it asks no more."""
     date = {"Date": "Wed, 21 Oct 2026 07:28:00 GMT", "Retry-After": "Wed, 21 Oct 2026 07:28:04 GMT"}
@@ -153,8 +178,9 @@ def test_function_that_does_not_know_us_is_not_hammered(world: World, ingest: Sc
     assert "register the line `vibetea init` prints" in world.run("status").stdout.decode()
     assert "register the line `vibetea init` prints" in world.run("doctor").stdout.decode()
     assert ingest.verdicts == [401]
+    daemon.stop()
+    assert ingest.verdicts == [401], "it was asked at the end all the same"
     ingest.key = key
-    daemon.stop()  # which flushes
     world.start()
     expect_settled(world)
     assert ingest.verdicts[:2] == [401, 200]
@@ -180,6 +206,7 @@ def test_slow_answer_is_waited_for_no_longer_than_fifteen_seconds(world: World, 
     expect_settled(world)
     go.set()
     assert ingest.requests[1].at - ingest.requests[0].at >= 15
+    assert sizes(ingest) == [10, 5, 5]
     assert ingest.ids == in_database(world)
     assert ingest.duplicates == 10, "the sender cannot know; the function can"
 

@@ -18,6 +18,11 @@ from vibetea_daemon.plugins import Plugins
 from vibetea_hooks import settings
 
 OLDER: Final = "is it older than this VibeTea?"
+REFUSED: Final = {
+    "past_retention": "do VIBETEA_RETENTION_DAYS there and here agree?",
+    "blocked": "something before it did, such as a firewall, which should except its address",
+}
+"""What to think of by the word of a refusal."""
 
 
 class Note(str):
@@ -135,8 +140,7 @@ def _server(config: Config, name: str, address: str | None, setting: str) -> Ite
     else:
         yield Note(f"not used; {setting} names one")
     for code, number in sink.get("refused", {}).items():
-        why = "do VIBETEA_RETENTION_DAYS there and here agree?" if code == "past_retention" else OLDER
-        yield f"it refused {counted(number, 'event')} for good ({code}); {why}"
+        yield f"it refused {counted(number, 'event')} for good ({code}); {REFUSED.get(code, OLDER)}"
 
 
 def _server_of_this_shell(config: Config, setting: str, *, running: bool) -> Iterator[str]:

@@ -27,6 +27,8 @@ MANY: Final = 50
 """So many events refused in a row are no longer their own fault; it is not asked again for a while."""
 ABOUT_ALL: Final = frozenset({"source_mismatch"})
 """Refusals that are about the sender, so that no event alone would fare better."""
+BLOCKED: Final = "blocked"
+"""The word for a refusal that is none of the server's own, but of something before it."""
 ABOUT_ITSELF: Final = frozenset({"past_retention"})
 """Refusals that a server only gives to an event that is at fault, however many there are."""
 LEAST_BODY: Final = 32 * 1024
@@ -93,6 +95,8 @@ class Delivery:
         self._since: str | None = None
         self._rests_because = ""
         self._refused_in_a_row = 0
+        self._taken: Row | None = None
+        """One that the server took."""
         self._size = MAX_BODY
         self._pauses = terms.pauses()
         self._rounds = backoff()
@@ -161,19 +165,27 @@ class Delivery:
                     await self._deliver(page, rows[:middle])
                     await self._deliver(page, rows[middle:])
                     return
-                if answer.code in ABOUT_ITSELF or await self._is_refused_alone(answer):
-                    self._cursor.settle(page, rows, self._status(""), refused=answer.code)
+                if answer.code in ABOUT_ITSELF or await self._is_refused_alone(page, rows[0], answer):
+                    self._cursor.settle(page, rows, self._status(""), refused=answer.code or BLOCKED)
                     return
             self._refused_in_a_row = 0
             await self._rest(answer)
         self._refused_in_a_row = 0
+        self._taken = rows[-1]
         self._cursor.settle(page, rows, self._status(""))
 
-    async def _is_refused_alone(self, answer: Answer) -> bool:
-        """Whether no request is refused but this event's, by the server itself and not by something before it."""
-        if not answer.code or self._refused_in_a_row >= MANY:
+    async def _is_refused_alone(self, page: Page, row: Row, answer: Answer) -> bool:
+        """Whether no request is refused but this event's.
+
+        What stands before a server may let an empty request through and nothing else: there another event is the proof,
+        be it one that is known there already.
+        """
+        if self._refused_in_a_row >= MANY:
             return False
-        alone = (await self._send(())).verdict is Verdict.ACCEPTED
+        other = self._taken or page.rows[-1]
+        if not answer.code and other is row:
+            return False
+        alone = (await self._send(() if answer.code else (other,))).verdict is Verdict.ACCEPTED
         self._refused_in_a_row += alone
         return alone
 
@@ -221,6 +233,9 @@ class Delivery:
                 case Verdict.STALE if answer.clock is not None and not learnt:
                     self._server.ahead = answer.clock - time.time()
                     learnt = True
+                case Verdict.FORBIDDEN if rows:
+                    await self._send(())  # rests if all is forbidden
+                    return answer
                 case _:
                     await self._rest(answer)
                     learnt = False

@@ -28,6 +28,8 @@ class Verdict(Enum):
     ACCEPTED = auto()
     REFUSED = auto()
     """It will never take these bytes."""
+    FORBIDDEN = auto()
+    """Something before it takes none of ours, or never these bytes."""
     AHEAD = auto()
     """It will take them once its clock has come closer to their timestamps."""
     LATER = auto()

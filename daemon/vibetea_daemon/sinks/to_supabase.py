@@ -83,14 +83,29 @@ def judge(status: int, headers: Mapping[str, str], body: bytes, events: int) -> 
         case 400 | 413 | 422 if not code:
             return Answer(Verdict.REFUSED, f"something before the function refuses what we send ({told})")
         case 401 | 403:
-            return Answer(Verdict.UNWELCOME, _unwelcome(status, told, code), code)
+            return _unwelcome(status, told, code)
+    if why := _of_the_runtime(status, headers, body):
+        return Answer(Verdict.LATER, why, wait=answers.retry_after(headers))
     return judge_any(status, headers, code, what="function `ingest`", setting="VIBETEA_SUPABASE_URL")
 
 
-def _unwelcome(status: int, told: str, code: str) -> str:
+def _unwelcome(status: int, told: str, code: str) -> Answer:
     if status == 403:
-        return f"something before the function forbids it ({told})"
+        return Answer(Verdict.FORBIDDEN, f"something before the function forbids it ({told}), such as a firewall")
     if not code:
-        return f"something before the function asks for a key ({told}); `verify_jwt` must be false for `ingest`"
-    why = f"it does not accept this machine's signature ({told})"
-    return f"{why}; it knows another key of this machine" if code == "invalid_signature" else why
+        why = f"something before the function asks for a key ({told}); `verify_jwt` must be false for `ingest`"
+    else:
+        why = f"it does not accept this machine's signature ({told})"
+    if code == "invalid_signature":
+        why += "; it knows another key of this machine"
+    return Answer(Verdict.UNWELCOME, why, code)
+
+
+def _of_the_runtime(status: int, headers: Mapping[str, str], body: bytes) -> str:
+    """Why the function could not answer, by what runs it; "" if it does not say so."""
+    word = headers.get("sb-error-code") or answers.said(body).get("code")
+    if status == 503 and word == "BOOT_ERROR":
+        return "the function does not start (503 BOOT_ERROR): its log in Supabase tells why, such as a missing secret"
+    if status == 546:  # two words for it, of older and of newer ones
+        return "the function ran out of time or memory (546): less is sent at once; its log in Supabase tells more"
+    return ""
