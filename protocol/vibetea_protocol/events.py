@@ -5,6 +5,7 @@ string is a closed vocabulary or a narrow pattern, so a model that validates hol
 the wire. Numbers are whole and below 2**53, which JavaScript keeps exact.
 """
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, StringConstraints, field_validator
@@ -232,6 +233,10 @@ PAYLOADS: Final[dict[str, type[Payload]]] = {
 }
 
 
+Row = tuple[str, str, str, str, str]
+"""Id, source, timestamp, type and payload."""
+
+
 class Event(BaseModel):
     """One event, as it is stored, signed and sent.
 
@@ -256,6 +261,19 @@ class Event(BaseModel):
             return value
         return model.model_validate(value)
 
+    def row(self) -> Row:
+        """Its fields as texts; the payload as it leaves: compact JSON, camelCase keys, absent fields left out."""
+        payload = self.payload.model_dump_json(by_alias=True, exclude_none=True)
+        return self.id, self.source, self.timestamp, self.type, payload
+
     def wire(self) -> bytes:
-        """The exact bytes that leave: compact JSON, camelCase keys, absent fields left out."""
-        return self.model_dump_json(by_alias=True, exclude_none=True).encode()
+        """The exact bytes that leave."""
+        return wire(self.row())
+
+
+def wire(row: Sequence[str]) -> bytes:
+    """The exact bytes that leave for an event's row."""
+    event_id, source, timestamp, event_type, payload = row
+    return (
+        f'{{"id":"{event_id}","source":"{source}","timestamp":"{timestamp}","type":"{event_type}","payload":{payload}}}'
+    ).encode()

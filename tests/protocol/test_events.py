@@ -67,6 +67,7 @@ def test_example_of_the_contract_comes_out_as_it_went_in(kind: str) -> None:
     assert json.loads(built.wire())["payload"] == EXAMPLES[kind]
     assert list(json.loads(built.wire())) == ["id", "source", "timestamp", "type", "payload"]
     assert Event.model_validate_json(built.wire()) == built
+    assert built.wire() == built.model_dump_json(by_alias=True, exclude_none=True).encode()
 
 
 @pytest.mark.parametrize("kind", EXAMPLES)

@@ -217,14 +217,6 @@ class Store:
         )
 
 
-def wire(row: Sequence[str]) -> bytes:
-    """The exact bytes that leave for a row of (id, source, timestamp, type, payload)."""
-    event_id, source, timestamp, event_type, payload = row
-    return (
-        f'{{"id":"{event_id}","source":"{source}","timestamp":"{timestamp}","type":"{event_type}","payload":{payload}}}'
-    ).encode()
-
-
 def wire_to_supabase(row: Sequence[str]) -> bytes:
     """The bytes that leave for Supabase, where the type has another name: both are in it."""
     event_id, source, timestamp, event_type, payload = row
@@ -235,17 +227,8 @@ def wire_to_supabase(row: Sequence[str]) -> bytes:
 
 
 def _row(event: Event, privacy: str | None) -> tuple[object, ...]:
-    payload = event.payload
-    told = payload.__dict__
+    told = event.payload.__dict__
     values = [told.get(column) for column in _COLUMNS]
     if event.type == "activity":
         values[_COLUMNS.index("state")] = told.get("kind")
-    return (
-        event.id,
-        event.source,
-        event.timestamp,
-        event.type,
-        payload.model_dump_json(by_alias=True, exclude_none=True),
-        privacy,
-        *values,
-    )
+    return (*event.row(), privacy, *values)
