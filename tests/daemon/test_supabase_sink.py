@@ -72,15 +72,22 @@ def test_every_event_arrives_as_the_bytes_audit_shows(world: World, ingest: Scri
 
 
 def test_audit_shows_what_each_server_is_sent(world: World, relay: ScriptedRelay, ingest: ScriptedIngest) -> None:
-    fill(world, recent(1))
-    to_relay, to_supabase = map(json.loads, world.run("audit").stdout.splitlines())
-    assert to_supabase == to_relay | {"eventType": "tool"}
-    session = Session()
-    explained = world.run("audit", "--explain", "-", input=session.prompt()).stdout.decode().splitlines()
-    leaves = [line.removeprefix("leaves: ") for line in explained if line.startswith("leaves: ")]
-    relays, supabases = map(json.loads, leaves[::2]), map(json.loads, leaves[1::2])
-    assert all(one | {"eventType": one["type"]} == other for one, other in zip(relays, supabases, strict=True))
-    assert len(leaves) == 4
+    """Beside it an event that Supabase no longer takes, and a transcript's line that is as old."""
+    fill(world, recent(1, first=1, days=89.99) + recent(1))
+    done = world.run("audit")
+    old, to_relay, to_supabase = (line.partition(": ") for line in done.stdout.decode().splitlines())
+    assert [old[0], to_relay[0], to_supabase[0]] == ["relay", "relay", "supabase"]
+    assert json.loads(to_supabase[2]) == json.loads(to_relay[2]) | {"eventType": "tool"}
+    assert done.stderr.decode() == "1 event left out for supabase: it keeps 90 days (VIBETEA_RETENTION_DAYS)\n"
+    explained = world.run("audit", "--explain", "-", input=Session().prompt()).stdout.decode().splitlines()
+    leaves = [line.partition(": ") for line in explained if line.startswith("leaves")]
+    assert [line[0] for line in leaves] == ["leaves for relay", "leaves for supabase"] * 2
+    pairs = zip(leaves[::2], leaves[1::2], strict=True)
+    for here, there in ((json.loads(one[2]), json.loads(other[2])) for one, other in pairs):
+        assert here | {"eventType": here["type"]} == there
+    line = Session().prompt(timestamp="2020-01-01T00:00:00.000Z")
+    explained = world.run("audit", "--explain", "-", input=line).stdout.decode().splitlines()
+    assert explained.count("too old for supabase") == 2
 
 
 def test_events_are_gathered_until_there_are_enough_and_the_rest_leaves_at_the_end(

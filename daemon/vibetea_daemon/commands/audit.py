@@ -9,7 +9,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import PurePosixPath
-from typing import Any, BinaryIO, Final
+from typing import Any, BinaryIO, Final, NamedTuple
 
 import click
 
@@ -21,8 +21,11 @@ from vibetea_daemon.commands.status import open_read_only
 from vibetea_daemon.config import Config
 from vibetea_daemon.daemon import rules
 from vibetea_daemon.sanitise import sanitise
+from vibetea_daemon.sinks.cursor import comparable
+from vibetea_daemon.sinks.supabase import oldest
 from vibetea_daemon.store import Store, wire, wire_to_supabase
-from vibetea_protocol import Event, Rules
+from vibetea_protocol import Rules
+from vibetea_protocol.events import Row
 
 REPLACEMENTS: Final = (
     "0b5e7a52-7b1f-4a2c-9d53-7f2f1c3f8f10",
@@ -44,7 +47,19 @@ REPLACEMENTS: Final = (
 
 Document = dict[str, Any]
 Outputs = dict[str, object]
-Forms = list[Callable[[Sequence[str]], bytes]]
+
+
+class Way(NamedTuple):
+    """To where events leave.
+
+    Args:
+        form: the bytes of a row.
+        oldest: the oldest timestamp that still leaves, in so far as it can be compared.
+    """
+
+    server: str
+    form: Callable[[Sequence[str]], bytes]
+    oldest: str = ""
 
 
 def audit(config: Config, *, limit: int, explain: BinaryIO | None) -> None:
@@ -56,7 +71,7 @@ def audit(config: Config, *, limit: int, explain: BinaryIO | None) -> None:
     config.make_home()
     store = Store(config.database)
     try:
-        _explain(document, rules(config, store), _forms(config))
+        _explain(document, rules(config, store), _ways(config))
     except RecursionError:
         raise click.ClickException("nested too deep to explain") from None
     finally:
@@ -85,19 +100,31 @@ def _recent(config: Config, limit: int) -> None:
             told_more = recorded_at_standard(db, config.source) if config.privacy == "strict" else 0
     except sqlite3.Error as error:
         raise click.ClickException(f"{config.database} cannot be read: {error}; see `vibetea doctor`") from None
+    ways = _ways(config)
+    too_old = 0
     for row in reversed(rows):
-        for form in _forms(config):
-            click.echo(form(row))
+        for way in ways:
+            if row[2] < way.oldest:
+                too_old += 1
+            else:
+                click.echo(f"{way.server}: ".encode() * (len(ways) > 1) + way.form(row))
+    if too_old:
+        kept = counted(config.retention_days, "day")
+        click.echo(
+            f"{counted(too_old, 'event')} left out for supabase: it keeps {kept} (VIBETEA_RETENTION_DAYS)", err=True
+        )
     if told_more:
         click.echo(f"{told_more} of all events were recorded at `standard` and stay as they are", err=True)
     if others:
         click.echo(f"{counted(others, 'event')} of other machines, mirrored here and never sent", err=True)
 
 
-def _forms(config: Config) -> Forms:
-    """In which bytes an event leaves: those of a relay, also where there is none yet, and those of Supabase."""
-    servers = {wire: config.server_url, wire_to_supabase: config.supabase_url}
-    return [form for form, address in servers.items() if address] or [wire]
+def _ways(config: Config) -> list[Way]:
+    """To which servers events leave; as to a relay where there is none yet."""
+    ways = [Way("relay", wire)] if config.server_url or not config.supabase_url else []
+    if config.supabase_url:
+        ways.append(Way("supabase", wire_to_supabase, comparable(oldest(time.time(), config.retention_days))))
+    return ways
 
 
 def _document(raw: bytes) -> Document:
@@ -113,9 +140,9 @@ def _document(raw: bytes) -> Document:
     return document
 
 
-def _explain(document: Document, rules: Rules, forms: Forms) -> None:
+def _explain(document: Document, rules: Rules, ways: list[Way]) -> None:
     """Exchange every input in turn and see which outputs follow: the code is asked, not a list beside it."""
-    told = _teller(document, rules, forms)
+    told = _teller(document, rules, ways)
     outputs = told(document) or {}
     origins: defaultdict[str, list[str]] = defaultdict(list)
     discarded = []
@@ -128,7 +155,7 @@ def _explain(document: Document, rules: Rules, forms: Forms) -> None:
             discarded.append(label)
     sent = [str(value) for name, value in outputs.items() if name.endswith("bytes")]
     for line in sent:
-        click.echo(f"leaves: {line}")
+        click.echo(line)
     if not sent:
         click.echo("nothing leaves")
     # an output that is not there now could come of another value: only a name of an output, nothing of this payload
@@ -157,7 +184,7 @@ def _types(outputs: Outputs) -> list[object]:
     return [value for name, value in outputs.items() if name.rpartition(".")[2] == "type"]
 
 
-def _teller(document: Document, rules: Rules, forms: Forms) -> Callable[[Document], Outputs | None]:
+def _teller(document: Document, rules: Rules, ways: list[Way]) -> Callable[[Document], Outputs | None]:
     """What comes out of a document like this one, field by field; None for one that is dropped."""
     stamp = time.time_ns()
 
@@ -175,7 +202,7 @@ def _teller(document: Document, rules: Rules, forms: Forms) -> Callable[[Documen
         outputs: Outputs = {}
         for number, event in enumerate(events, 1):
             prefix = f"{number}." if len(events) > 1 else ""
-            outputs |= {f"{prefix}{form.__name__} bytes": form(_row(event)).decode() for form in forms}
+            outputs |= {f"{prefix}{way.server} bytes": _leaving(event.row(), way, ways) for way in ways}
             fields = event.model_dump(mode="json", by_alias=True, exclude_none=True)
             outputs |= {f"{prefix}{name}": value for name, value in fields.items() if name != "payload"}
             outputs |= {f"{prefix}payload.{name}": value for name, value in fields["payload"].items()}
@@ -184,9 +211,11 @@ def _teller(document: Document, rules: Rules, forms: Forms) -> Callable[[Documen
     return told
 
 
-def _row(event: Event) -> tuple[str, ...]:
-    payload = event.payload.model_dump_json(by_alias=True, exclude_none=True)
-    return event.id, event.source, event.timestamp, event.type, payload
+def _leaving(row: Row, way: Way, ways: list[Way]) -> str:
+    """The line that says what leaves one way."""
+    if row[2] < way.oldest:
+        return f"too old for {way.server}"
+    return f"leaves{f' for {way.server}' * (len(ways) > 1)}: {way.form(row).decode()}"
 
 
 def _leaves(value: object, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:

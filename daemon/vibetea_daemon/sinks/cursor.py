@@ -194,7 +194,7 @@ class Cursor:
         rows: list[Row] = []
         passed: list[tuple[int, str]] = []
         reached = None
-        oldest = _timestamp(self._oldest()) if self._oldest else ""
+        oldest = comparable(self._oldest()) if self._oldest else ""
         where = (self._lanes[until], LAST if until is None else until, LOOK * most)
         with contextlib.closing(self._db.execute(_NEXT, where)) as found:
             for seq, *event, privacy in found:
@@ -228,6 +228,6 @@ def _reached(page: Page, rows: Sequence[Row]) -> int:
     return rows[-1].seq if rows and rows[-1] is not page.rows[-1] else page.through
 
 
-def _timestamp(seconds: float) -> str:
-    """As the events have it, in so far as they can be compared."""
+def comparable(seconds: float) -> str:
+    """A time, in seconds since the epoch, as events have it, in so far as they can be compared."""
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}"

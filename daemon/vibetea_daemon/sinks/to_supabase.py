@@ -14,12 +14,11 @@ from vibetea_daemon.config import Config
 from vibetea_daemon.sinks.delivery import Terms, deliver
 from vibetea_daemon.sinks.outbox import Outbox
 from vibetea_daemon.sinks.post import Answer, Server, Verdict, judge_any, something_else
+from vibetea_daemon.sinks.supabase import oldest
 from vibetea_daemon.store import wire_to_supabase
 
 MOST: Final = 1000
 """Events that `ingest` takes at once."""
-SOON: Final = 3600
-"""Seconds; what will be too old within them is so already: it may be under way for a while."""
 FLUSH: Final = 4.0
 """Seconds in which what waits is still sent when the daemon ends, of the five that it has."""
 
@@ -34,8 +33,11 @@ def run(config: Config, address: str, seed: bytes, outbox: Outbox) -> None:
         interval=config.supabase_batch_interval,
     )
     server = Ingest(address, config.source, seed)
-    oldest = partial(server.oldest, config.retention_days)
-    with outbox.cursor("supabase", address, form=wire_to_supabase, oldest=oldest) as cursor:
+
+    def oldest_now() -> float:
+        return oldest(server.now(), config.retention_days)
+
+    with outbox.cursor("supabase", address, form=wire_to_supabase, oldest=oldest_now) as cursor:
         deliver(cursor, outbox, server, terms)
 
 
@@ -63,10 +65,9 @@ class Ingest(Server):
             self.heard = True
         return answer
 
-    def oldest(self, days: int) -> float:
-        """When the oldest event it takes may be of, in seconds since the epoch; by its clock once that is known."""
-        now = self._clock + time.monotonic() if self.heard else time.time()
-        return now - days * 86_400 + SOON
+    def now(self) -> float:
+        """Its clock, in seconds since the epoch; this machine's until it was heard."""
+        return self._clock + time.monotonic() if self.heard else time.time()
 
 
 def judge(status: int, headers: Mapping[str, str], body: bytes, events: int) -> Answer:
