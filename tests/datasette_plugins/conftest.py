@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from datasette.app import Datasette
 from playwright.sync_api import expect, sync_playwright
+from tests.datasette_plugins.forked import Forked
 from tests.datasette_plugins.sessions import Sessions
 from tests.datasette_plugins.supabase import Supabase
 
@@ -124,8 +125,8 @@ def eventually(what: Callable[[], Any]) -> Any:
 class Server:
     """A process that serves, with what it said so far."""
 
-    def __init__(self, command: list[str]) -> None:
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    def __init__(self, process: subprocess.Popen[str] | Forked) -> None:
+        self.process = process
         self.said: list[str] = []
         self._addresses: queue.Queue[str] = queue.Queue()
         self._reader = threading.Thread(target=self._read)
@@ -143,7 +144,7 @@ class Server:
         return self._addresses.get(timeout=DEADLINE)
 
     def stop(self, number: int = signal.SIGINT) -> int:
-        """Its exit code after the signal. Raises subprocess.TimeoutExpired if it hangs."""
+        """Its exit code after the signal. Raises TimeoutError or subprocess.TimeoutExpired if it hangs."""
         self.process.send_signal(number)
         code = self.process.wait(DEADLINE)
         self._reader.join(DEADLINE)
@@ -162,24 +163,25 @@ class Server:
 @contextmanager
 def served(path: Path, port: int = 0) -> Iterator[tuple[str, Server]]:
     """Our own server over this database, in a process of its own."""
-    program = (
-        "import sys, pathlib; from datasette_vibetea.serve import serve; "
-        "serve(pathlib.Path(sys.argv[1]), port=int(sys.argv[2]), on_ready=lambda at: print(at, flush=True))"
-    )
-    with _running([sys.executable, "-c", program, str(path), str(port)]) as running:
+    with _running(Forked(path, port)) as running:
         yield running
 
 
 @contextmanager
 def plainly_served(path: Path, *options: str) -> Iterator[tuple[str, Server]]:
     """`datasette serve` over this database, with nothing of ours but the plugin."""
-    with _running([sys.executable, "-m", "datasette", "serve", str(path), "--port", "0", *options]) as running:
+    with _running(started([sys.executable, "-m", "datasette", "serve", str(path), "--port", "0", *options])) as running:
         yield running
 
 
+def started(command: list[str]) -> subprocess.Popen[str]:
+    """That process, with all that it says in one stream."""
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
 @contextmanager
-def _running(command: list[str]) -> Iterator[tuple[str, Server]]:
-    server = Server(command)
+def _running(process: subprocess.Popen[str] | Forked) -> Iterator[tuple[str, Server]]:
+    server = Server(process)
     try:
         yield server.address(), server
     finally:

@@ -12,7 +12,7 @@ from datasette.app import Datasette
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.datasette_plugins.activity import happened
-from tests.datasette_plugins.conftest import Server
+from tests.datasette_plugins.conftest import Server, started
 from tests.datasette_plugins.supabase import TOKEN, Supabase, failing
 
 from datasette_vibetea import history, supabase
@@ -248,7 +248,7 @@ def test_the_command_takes_it_from_the_environment_and_shows_the_token_to_nobody
     monkeypatch.setenv("VIBETEA_HOME", str(empty_db.path.parent))
     monkeypatch.setenv("VIBETEA_SUPABASE_URL", functions.url)
     monkeypatch.setenv("VIBETEA_SUBSCRIBER_TOKEN", TOKEN)
-    server = Server([sys.executable, "-m", "vibetea_daemon", "dashboard", "--no-open", "--port", "0"])
+    server = Server(started([sys.executable, "-m", "vibetea_daemon", "dashboard", "--no-open", "--port", "0"]))
     try:
         address = server.address()
         assert httpx.get(f"{address}{DATA}", params=DAY).json() == {"state": "there", "hours": [[NOON, 5]]}
