@@ -22,6 +22,12 @@ if [ -n "$missing" ]; then
 	fi
 fi
 
+# the same Chromium without what a person needs around a page, where the system has it: the tests take half as long with it
+if ! command -v chromium-headless-shell >/dev/null 2>&1 && apt-cache show chromium-headless-shell >/dev/null 2>&1; then
+	$root apt-get install -y --no-install-recommends chromium-headless-shell \
+		|| echo "chromium-headless-shell cannot be installed; the tests go on with the browser there is." >&2
+fi
+
 # Debian's package would also start a server on port 80: only its program is taken
 fetch_caddy() {
 	apt-get download caddy || { $root apt-get update && apt-get download caddy; }
