@@ -141,8 +141,8 @@ async def streaming_relay(**options: Any) -> AsyncIterator[StreamingRelay]:
 async def until(holds: Callable[[], object], what: Callable[[], str] = lambda: "it never came true") -> None:
     """Poll until it holds, within the deadline."""
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not holds():
-                await asyncio.sleep(0.01)
+                await asyncio.sleep(0.05)
     except TimeoutError:
         raise AssertionError(what()) from None

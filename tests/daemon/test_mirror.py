@@ -123,7 +123,7 @@ async def test_it_goes_on_where_it_was(world: World, relay: StreamingRelay, how:
 
 
 async def test_killed_again_and_again_it_has_everything_once(world: World, relay: StreamingRelay) -> None:
-    many = range(1, 1501)
+    many = range(1, 4001)
     relay.entries = list(enumerate(events(*many), 1))
     seen = 0
     while seen < len(many):

@@ -74,11 +74,12 @@ Play = Callable[[Callable[[Played], None], Scenario], None]
 def play(claude: Path, model: ModelServer) -> Iterator[Play]:
     """Play a scenario, its own way of playing replaced by the given one."""
     with tempfile.TemporaryDirectory(prefix="vt-") as folder:
-        ways = Ways(Path(folder), Path(folder, "home"))
+        ways = Ways(Path(folder))
 
         def now(what: Callable[[Played], None], scenario: Scenario) -> None:
             watched = Scenario(scenario.name, lambda stage: what(Played(stage, ways)), scenario.steps)
-            run(watched, ways.home, claude, model, ways.prepare())
+            ways.prepare()
+            run(watched, ways.home(), claude, model, ways.settings)
 
         yield now
         ways.stop()

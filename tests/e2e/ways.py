@@ -1,4 +1,4 @@
-"""One session of the real client, seen in four ways at once: by hooks, by transcripts, by both, and afterwards.
+"""Sessions of the real client, seen in four ways at once: by hooks, by transcripts, by both, and afterwards.
 
 Four state folders share a hashing key, so that the same act must get the same id in each.
 """
@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.claude_code.scenario import Scenario
 from tests.claude_code.stage import Run
 from tests.daemon.world import Process
 
@@ -32,16 +33,18 @@ class Ways:
     """The four installations.
 
     Args:
-        root: a short path; it holds the state folders.
-        home: the client's HOME.
+        root: a short path; it holds the state folders and the clients' own.
     """
 
     root: Path
-    home: Path
     processes: dict[str, Process] = field(default_factory=dict)
+    settings: dict[str, Any] = field(default_factory=dict)
+    """The clients' own."""
+    played: list[tuple[Scenario, Run]] = field(default_factory=list)
+    """What went as it should, one after another."""
 
-    def prepare(self) -> dict[str, Any]:
-        """Make the state folders, start all daemons but the late one; the client's settings."""
+    def prepare(self) -> None:
+        """Make the state folders, start all daemons but the late one."""
         (self.root / "empty").mkdir()
         first = self._environment(WAYS[0])
         subprocess.run([sys.executable, "-m", "vibetea_daemon", "init"], env=first, check=True, capture_output=True)
@@ -55,7 +58,16 @@ class Ways:
                 hooks.setdefault(event, []).extend(entries)
         for way in ("hooks", "transcripts", "both"):
             self.start(way)
-        return {"hooks": hooks}
+        self.settings = {"hooks": hooks}
+
+    def home(self) -> Path:
+        """A fresh HOME for a scenario; the client's own folder in it is the one that is watched."""
+        claude = self.root / "claude"
+        claude.mkdir(exist_ok=True)
+        home = self.root / f"home-{len(list(self.root.glob('home-*')))}"
+        home.mkdir()
+        (home / ".claude").symlink_to(claude)
+        return home
 
     def start(self, way: str) -> None:
         """Start that way's daemon and wait until it is ready."""
@@ -74,10 +86,14 @@ class Ways:
             if process.popen.poll() is None:
                 process.stop()
 
-    def rows(self, way: str) -> list[tuple[str, ...]]:
-        """What that way's database holds, as (id, type, session, tool, status, outcome, state, agent, payload)."""
+    def rows(self, way: str, run: Run) -> list[tuple[str, ...]]:
+        """What that way's database holds, as (id, type, session, tool, status, outcome, state, agent, payload).
+
+        What is of another run that went well is left out; what is of no run is not.
+        """
         sql = "select id, type, session_id, tool, status, outcome, state, agent_id, payload from events order by seq"
-        return self._query(way, sql)
+        others = {session for _, other in self.played if other is not run for session in other.sessions.values()}
+        return [row for row in self._query(way, sql) if row[2] not in others]
 
     def board(self, way: str, session: str) -> list[str]:
         """What that way's board says of the session: a state and its reason."""
@@ -94,12 +110,12 @@ class Ways:
     def stories(self, way: str, run: Run) -> Counter[str]:
         """What happened, in the scenario's own words, and how often."""
         teller = Teller(run, self._key())
-        return Counter(teller.story(row) for row in self.rows(way))
+        return Counter(teller.story(row) for row in self.rows(way, run))
 
     def identified(self, way: str, run: Run) -> dict[str, str]:
         """The story of each event, by its id."""
         teller = Teller(run, self._key())
-        return {row[0]: teller.story(row) for row in self.rows(way)}
+        return {row[0]: teller.story(row) for row in self.rows(way, run)}
 
     def durations(self, way: str) -> dict[str, int]:
         """Milliseconds of each tool call that is known to have taken some time."""
@@ -119,7 +135,7 @@ class Ways:
             return db.execute(sql).fetchall()
 
     def _environment(self, way: str) -> dict[str, str]:
-        claude = self.root / "empty" if way == "hooks" else self.home / ".claude"
+        claude = self.root / ("empty" if way == "hooks" else "claude")
         return {
             "PATH": os.environ["PATH"],
             "HOME": str(self.root),
