@@ -306,20 +306,21 @@ def test_import_beside_a_running_daemon(world: World, tmp_path: Path) -> None:
     world.expect(live, old)
 
 
-@pytest.mark.parametrize("content", [None, b"", b"hello\n", b'{"type": "unheard-of"}\n'])
-def test_import_says_what_it_skipped(world: World, tmp_path: Path, content: bytes | None) -> None:
-    path = tmp_path / "x.jsonl"
-    if content is None:
-        path.symlink_to("/etc/passwd")
-    else:
+def test_import_says_what_it_skipped(world: World, tmp_path: Path) -> None:
+    skipped = [tmp_path / f"{number}.jsonl" for number in range(4)]
+    skipped[0].symlink_to("/etc/passwd")
+    for path, content in zip(skipped[1:], (b"", b"hello\n", b'{"type": "unheard-of"}\n'), strict=True):
         path.write_bytes(content)
-    done = world.run("import", str(path))
-    assert b"1 file skipped" in done.stderr
-    assert done.stdout == b"0 new events from 0 transcripts\n"
-    assert done.returncode == 1
+    for path in skipped:
+        done = world.run("import", str(path))
+        assert b"1 file skipped" in done.stderr
+        assert done.stdout == b"0 new events from 0 transcripts\n"
+        assert done.returncode == 1
     session = Session()
     good = world.write(session, session.prompt())
-    assert world.run("import", str(path), str(good)).returncode == 0
+    done = world.run("import", *map(str, skipped), str(good))
+    assert done.returncode == 0
+    assert b"4 files skipped" in done.stderr
 
 
 def test_import_without_a_folder_of_transcripts(world: World) -> None:

@@ -129,14 +129,14 @@ def test_recent_ones_come_first_then_each_as_it_happens(busy_world: World, tail:
     busy_world._expected = None
 
 
-@pytest.mark.parametrize(("lines", "shown"), [("0", 0), ("2", 2), ("100", 5)])
-def test_lines_says_how_many_come_first(world: World, tail: Callable[..., Tail], lines: str, shown: int) -> None:
+def test_lines_says_how_many_come_first(world: World, tail: Callable[..., Tail]) -> None:
     session = Session()
     world.write(session, session.prompt(), session.call("t1"))
     world.run("import")
-    running = tail("-n", lines)
-    running.says("No daemon runs")  # which is said after them
-    assert len(running.has(shown)) == shown
+    for lines, shown in {"0": 0, "2": 2, "100": 5}.items():
+        running = tail("-n", lines)
+        running.says("No daemon runs")  # which is said after them
+        assert len(running.has(shown)) == shown
 
 
 def test_the_latest_by_their_own_time_come_first_with_the_date_of_another_day(
@@ -285,27 +285,19 @@ def terminal() -> Iterator[tuple[int, Callable[[], str]]]:
         os.close(master)
 
 
-@pytest.mark.parametrize(
-    ("env", "coloured"),
-    [({}, True), ({"NO_COLOR": "1"}, False), ({"NO_COLOR": ""}, True), ({"TERM": "dumb"}, False)],
-    ids=["plain", "NO_COLOR", "NO_COLOR empty", "dumb"],
-)
-def test_colours_are_for_terminals_that_want_them(
-    busy_world: World, tail: Callable[..., Tail], env: dict[str, str], coloured: bool
-) -> None:
-    with terminal() as (slave, said):
-        running = tail(output=slave, **({"TERM": "xterm"} | env))
-        wait_until(lambda: "\n" in said(), said)
-        assert (ESCAPE in said()) == coloured
-        assert running.end() == 0
-
-
-def test_json_has_no_colours_on_a_terminal(busy_world: World, tail: Callable[..., Tail]) -> None:
-    with terminal() as (slave, said):
-        running = tail("--json", output=slave)
-        wait_until(lambda: "\n" in said(), said)
-        assert ESCAPE not in said()
-        assert running.end() == 0
+def test_colours_are_for_people_s_terminals_that_want_them(busy_world: World, tail: Callable[..., Tail]) -> None:
+    for arguments, env, coloured in (
+        ([], {}, True),
+        ([], {"NO_COLOR": "1"}, False),
+        ([], {"NO_COLOR": ""}, True),
+        ([], {"TERM": "dumb"}, False),
+        (["--json"], {}, False),
+    ):
+        with terminal() as (slave, said):
+            running = tail(*arguments, output=slave, **({"TERM": "xterm"} | env))
+            wait_until(lambda said=said: "\n" in said(), said)
+            assert (ESCAPE in said()) == coloured, (arguments, env)
+            assert running.end() == 0
 
 
 # its end

@@ -29,30 +29,24 @@ def rows(address: str, path: str) -> Any:
     return httpx.get(f"{address}{path}").raise_for_status().json()
 
 
-def test_the_table_shows_the_newest_first_with_facets(address: str) -> None:
+def test_what_is_served_and_what_is_not(address: str) -> None:
+    """The table with the newest first and facets, what each table is; not the file, and nothing by another name."""
     table = rows(address, "/vibetea/events.json?_shape=objects&_extra=facet_results")
     assert [row["seq"] for row in table["rows"]] == list(range(10, 0, -1))
     facets = table["facet_results"]
     assert {"type", "tool", "project", "status"} <= set(facets.get("results", facets))  # Datasette 1.0 wraps them
+    for name, said in {"activity": "slot * 900", "usage": "slot * 900", "sessions": "latest"}.items():
+        assert said in httpx.get(f"{address}/vibetea/{name}").text
+    assert httpx.get(f"{address}/vibetea.db").status_code == 403
+    assert httpx.get(f"{address}/", headers={"host": "attacker.example"}).status_code == 421
 
 
-@pytest.mark.parametrize(
-    ("table", "said"), [("activity", "slot * 900"), ("usage", "slot * 900"), ("sessions", "latest")]
-)
-def test_every_table_says_what_it_is(address: str, table: str, said: str) -> None:
-    assert said in httpx.get(f"{address}/vibetea/{table}").text
-
-
-def test_sessions_show_the_latest_first(full_db: Events, address: str) -> None:
-    for name, last in {"a": "2026-03-01", "c": "2026-03-03", "b": "2026-03-02"}.items():
+def test_sessions_show_the_latest_first_and_the_live_ones_can_be_asked_for(full_db: Events, address: str) -> None:
+    lasts = {"a": "2026-03-01", "c": "2026-03-03", "b": "2026-03-02", "live": "2126-03-01", "too": "2126-03-02"}
+    for name, last in lasts.items():
         add_session(full_db, name, last)
     found = rows(address, "/vibetea/sessions.json?_shape=objects")["rows"]
-    assert [row["session_id"] for row in found] == ["c", "b", "a"]
-
-
-def test_what_is_live_can_be_asked_for(full_db: Events, address: str) -> None:
-    for name, last in {"past": "2026-03-01", "live": "2126-03-01", "too": "2126-03-02"}.items():
-        add_session(full_db, name, last)
+    assert [row["session_id"] for row in found] == ["too", "live", "c", "b", "a"]
     found = rows(address, "/vibetea/board.json?_shape=objects&live=1")["rows"]
     assert [(row["session_id"], row["state"], row["live"]) for row in found] == [
         ("too", "idle", 1),
@@ -65,42 +59,34 @@ def add_session(db: Events, name: str, last: str) -> None:
     db.connection.execute(f"insert into sessions({columns}) values (?, 'laptop', '2026-01-01', ?, 1)", [name, last])
 
 
-@pytest.mark.parametrize(
-    ("path", "statuses", "said"),
-    [
-        ("/nowhere", {404}, ""),
-        ("/vibetea/events/99", {404}, ""),
-        ("/vibetea.json?sql=select+secret+from+nowhere", {400}, ""),
-        ("/vibetea.csv?sql=select+secret+from+nowhere&_stream=1", {200, 400}, ""),  # of 0.65 and of 1.0
-        ("/vibetea/peek", {500}, "a page failed: DataError\n"),
-    ],
-)
-def test_an_error_leaves_no_content_in_the_terminal(full_db: Events, path: str, statuses: set[int], said: str) -> None:
+def test_an_error_leaves_no_content_in_the_terminal(full_db: Events) -> None:
     full_db.connection.execute("create view peek as select zeroblob(2000000) as secret")
     with served(full_db.path) as (address, server):
-        assert httpx.get(f"{address}{path}", follow_redirects=True).status_code in statuses
+        for path, statuses in {
+            "/nowhere": {404},
+            "/vibetea/events/99": {404},
+            "/vibetea.json?sql=select+secret+from+nowhere": {400},
+            "/vibetea.csv?sql=select+secret+from+nowhere&_stream=1": {200, 400},  # of 0.65 and of 1.0
+            "/vibetea/peek": {500},
+        }.items():
+            assert httpx.get(f"{address}{path}", follow_redirects=True).status_code in statuses, path
         server.stop()
-    assert "".join(server.said[1:]) == said
+    assert "".join(server.said[1:]) == "a page failed: DataError\n"
 
 
-@pytest.mark.parametrize("path", ["/", "/vibetea", "/vibetea/events"])
-def test_every_page_leads_to_the_live_one_until_there_is_a_database(tmp_path: Path, path: str) -> None:
+def test_every_page_leads_to_the_live_one_until_there_is_a_database(tmp_path: Path) -> None:
+    paths = ("/", "/vibetea", "/vibetea/events")
     with served(tmp_path / "vibetea.db") as (address, server):
-        found = httpx.get(f"{address}{path}", follow_redirects=True)
-        assert (found.status_code, found.url.path) == (200, "/-/vibetea")
+        for path in paths:
+            found = httpx.get(f"{address}{path}", follow_redirects=True)
+            assert (found.status_code, found.url.path) == (200, "/-/vibetea")
+        assert '{"state":"missing"}' in httpx.get(f"{address}/-/vibetea/stream").text
         events = Events(tmp_path / "vibetea.db")
-        assert httpx.get(f"{address}{path}").status_code == 200
+        for path in paths:
+            assert httpx.get(f"{address}{path}").status_code == 200
         events.connection.close()
         server.stop()
     assert server.said[1:] == []
-
-
-def test_the_file_cannot_be_fetched(address: str) -> None:
-    assert httpx.get(f"{address}/vibetea.db").status_code == 403
-
-
-def test_other_names_are_refused(address: str) -> None:
-    assert httpx.get(f"{address}/", headers={"host": "attacker.example"}).status_code == 421
 
 
 @pytest.mark.parametrize("serving", [served, plainly_served])
@@ -185,9 +171,3 @@ def test_datasette_itself_serves_it_without_complaint(full_db: Events) -> None:
         assert "select * from activity" in page
         server.stop()
     assert "ERROR" not in "".join(server.said)
-
-
-def test_a_database_that_is_missing_is_waited_for(tmp_path: Path) -> None:
-    with served(tmp_path / "vibetea.db") as (address, _):
-        assert httpx.get(f"{address}/-/vibetea").status_code == 200
-        assert '{"state":"missing"}' in httpx.get(f"{address}/-/vibetea/stream").text

@@ -76,8 +76,12 @@ def daemon_of(process: subprocess.Popen[bytes]) -> psutil.Process:
 
 
 def test_demo_moves_and_leaves_nothing(world: World, open_page: Callable[..., Page]) -> None:
+    """Nor does it make a key or send anything."""
     shutil.rmtree(world.state)
-    with up(world, "--demo") as (address, _):
+    keys = world.root / "keys"
+    env = world.env | {"TMPDIR": str(world.root), "VIBETEA_KEY_PATH": str(keys)}
+    env["VIBETEA_SERVER_URL"] = env["VIBETEA_SUPABASE_URL"] = "http://127.0.0.1:9"
+    with up(world, "--demo", env=env) as (address, _):
         page = open_page(f"{address}/live")
         expect(page.locator("header")).to_contain_text("Demo: invented sessions. Yours: vibetea up")
         newest = page.locator("#events > :first-child")
@@ -85,6 +89,8 @@ def test_demo_moves_and_leaves_nothing(world: World, open_page: Callable[..., Pa
         assert first
         eventually(lambda: newest.get_attribute("data-seq") != first)
         page.close()
+        assert not list(world.root.rglob("key.priv"))
+    assert not keys.exists()
     assert not world.state.exists()
     assert not list(world.root.glob("vibetea-demo-*"))
 
@@ -104,12 +110,6 @@ def test_own_transcripts_are_shown_and_followed(world: World, open_page: Callabl
     assert len(world.ids()) > 60
 
 
-def test_nothing_to_show_yet_is_said(world: World) -> None:
-    with up(world) as (_, process):
-        assert process.poll() is None
-        assert "showing invented ones" in output_of(process)()
-
-
 def test_daemon_that_runs_already_is_joined_and_left_running(world: World) -> None:
     daemon = world.start()
     session = Session()
@@ -124,9 +124,9 @@ def test_daemon_that_runs_already_is_joined_and_left_running(world: World) -> No
     assert daemon.popen.poll() is None
 
 
-def test_port_in_use_is_said(world: World) -> None:
-    world.run("init")
-    with up(world) as (address, _):
+def test_nothing_to_show_yet_and_a_port_in_use_are_said(world: World) -> None:
+    with up(world) as (address, process):
+        assert "showing invented ones" in output_of(process)()
         port = re.search(r":(\d+)/", address)
         assert port
         done = world.run("dashboard", "--no-open", "--port", port[1])
@@ -200,30 +200,16 @@ def test_a_daemon_that_dies_ends_it_and_is_told(world: World) -> None:
         assert "ready" in output_of(process)()
 
 
-def test_the_log_goes_on_and_only_its_owner_reads_it(world: World) -> None:
-    world.run("init")
-    log = world.state / "daemon.log"
-    for times in (1, 2):
-        with up(world):
-            pass
-        assert log.read_text().count(" ready") == times
-    assert log.stat().st_mode & 0o777 == 0o600
-
-
-def test_a_demo_makes_no_key(world: World) -> None:
-    keys = world.root / "keys"
-    env = world.env | {"TMPDIR": str(world.root), "VIBETEA_KEY_PATH": str(keys)}
-    env["VIBETEA_SERVER_URL"] = env["VIBETEA_SUPABASE_URL"] = "http://127.0.0.1:9"  # nor does it send anything
-    with up(world, "--demo", env=env):
-        assert not list(world.root.rglob("key.priv"))
-    assert not keys.exists()
-
-
-def test_nothing_of_the_current_folder_is_run(world: World) -> None:
+def test_the_log_goes_on_and_nothing_of_the_current_folder_is_run(world: World) -> None:
+    """Only its owner reads the log."""
     world.run("init")
     folder = world.root / "cwd"
     folder.mkdir()
     (folder / "click.py").write_text("open('taken', 'w')")
-    with up(world, cwd=folder):
-        pass
+    log = world.state / "daemon.log"
+    for times in (1, 2):
+        with up(world, cwd=folder):
+            pass
+        assert log.read_text().count(" ready") == times
+    assert log.stat().st_mode & 0o777 == 0o600
     assert [path.name for path in folder.iterdir()] == ["click.py"]
