@@ -162,17 +162,14 @@ def test_json_is_the_very_bytes_on_the_wire(busy_world: World, tail: Callable[..
 
 FILTERS = [
     "--type=tool",
-    "--type=agent",
+    "--type=agent --project=shop",
     "--type=summary",
-    "--tool=Bash",
+    f"--tool=Bash --source=laptop --session={SESSION}",
     "--tool=bash",
-    "--project=shop",
     "--project=shop --tool=Read",
     "--project=blog --tool=Read --type=tool",
     "--session=3f0c",
-    f"--session={SESSION}",
     "--session=%",
-    "--source=laptop",
     "--source=desktop",
 ]
 

@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import pytest
 from tests.claude_code.headless import TEN_TOOLS
 from tests.claude_code.model import ModelServer
 from tests.claude_code.scenario import run
@@ -44,21 +43,22 @@ def hook_reports(played: Run) -> list[dict[str, Any]]:
     return [attachment for attachment in attached if "hook" in attachment["type"]]
 
 
-@pytest.mark.parametrize("gone", ["script", "folder"])
-def test_a_session_is_the_same_without_the_script(gone: str, tmp_path: Path, claude: Path, model: ModelServer) -> None:
+def test_a_session_is_the_same_without_the_script(tmp_path: Path, claude: Path, model: ModelServer) -> None:
+    """Be it the script that is gone or its folder."""
+    bare = run(SCENARIO, tmp_path / "bare", claude, model, {})
+    assert len(conversation(bare)) > len(SCENARIO.outcomes)
     settings, state = tmp_path / "settings.json", tmp_path / "state"
     install(settings, state)
     hooks = json.loads(settings.read_bytes())
-    if gone == "script":
-        (state / "vibetea-emit.py").unlink()
-    else:
-        shutil.rmtree(state)
+    for name in ("script", "folder"):
+        if name == "script":
+            (state / "vibetea-emit.py").unlink()
+        else:
+            shutil.rmtree(state)
 
-    hooked = run(SCENARIO, tmp_path / "hooked", claude, model, hooks)
-    bare = run(SCENARIO, tmp_path / "bare", claude, model, {})
+        hooked = run(SCENARIO, tmp_path / name, claude, model, hooks)
 
-    assert conversation(hooked) == conversation(bare)
-    assert len(conversation(bare)) > len(SCENARIO.outcomes)
-    assert hook_reports(hooked) == []
-    (stop,) = [line for line in hooked.lines("main") if line.get("subtype") == "stop_hook_summary"]
-    assert (stop["hookErrors"], stop["preventedContinuation"]) == ([], False)
+        assert conversation(hooked) == conversation(bare)
+        assert hook_reports(hooked) == []
+        (stop,) = [line for line in hooked.lines("main") if line.get("subtype") == "stop_hook_summary"]
+        assert (stop["hookErrors"], stop["preventedContinuation"]) == ([], False)

@@ -74,7 +74,7 @@ Play = Callable[[Callable[[Played], None], Scenario], None]
 def play(claude: Path, model: ModelServer) -> Iterator[Play]:
     """Play a scenario, its own way of playing replaced by the given one."""
     with tempfile.TemporaryDirectory(prefix="vt-") as folder:
-        ways = Ways(Path(folder))
+        ways = Ways(Path(folder), WATCHING)
 
         def now(what: Callable[[Played], None], scenario: Scenario) -> None:
             watched = Scenario(scenario.name, lambda stage: what(Played(stage, ways)), scenario.steps)

@@ -34,9 +34,11 @@ class Ways:
 
     Args:
         root: a short path; it holds the state folders and the clients' own.
+        ways: those that are wanted.
     """
 
     root: Path
+    ways: tuple[str, ...] = WAYS
     processes: dict[str, Process] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)
     """The clients' own."""
@@ -46,18 +48,19 @@ class Ways:
     def prepare(self) -> None:
         """Make the state folders, start all daemons but the late one."""
         (self.root / "empty").mkdir()
-        first = self._environment(WAYS[0])
+        first = self._environment(self.ways[0])
         subprocess.run([sys.executable, "-m", "vibetea_daemon", "init"], env=first, check=True, capture_output=True)
-        for way in WAYS[1:]:
-            shutil.copytree(self.root / WAYS[0], self.root / way)
+        for way in self.ways[1:]:
+            shutil.copytree(self.root / self.ways[0], self.root / way)
         hooks: dict[str, list[object]] = {}
-        for way in HOOKED:
+        for way in filter(HOOKED.__contains__, self.ways):
             file = self.root / f"{way}.json"
             install(file, self.root / way)
             for event, entries in json.loads(file.read_text())["hooks"].items():
                 hooks.setdefault(event, []).extend(entries)
-        for way in ("hooks", "transcripts", "both"):
-            self.start(way)
+        for way in self.ways:
+            if way != "afterwards":
+                self.start(way)
         self.settings = {"hooks": hooks}
 
     def home(self) -> Path:
@@ -127,7 +130,7 @@ class Ways:
         return list((self.root / way / "inbox").glob("*.frame"))
 
     def _key(self) -> bytes:
-        return bytes(self._query(WAYS[0], "select value from _secrets where name = 'hashing_key'")[0][0])
+        return bytes(self._query(self.ways[0], "select value from _secrets where name = 'hashing_key'")[0][0])
 
     def _query(self, way: str, sql: str) -> list[Any]:
         database = self.root / way / "vibetea.db"
