@@ -16,7 +16,7 @@ from shutil import copyfile
 from typing import Any
 
 from tests.daemon.session import Session
-from tests.tools.forked import Forked
+from tests.tools.forked import Forked, run_daemon
 
 PYTHON = os.path.realpath(sys.executable)
 """The interpreter itself, without the virtual environment: what the installer writes into Claude Code's settings."""
@@ -31,13 +31,6 @@ def wait_until(holds: Callable[[], bool], what: str | Callable[[], str], seconds
         if time.monotonic() > deadline:
             raise AssertionError(what if isinstance(what, str) else what())
         time.sleep(0.05)
-
-
-def _daemon(arguments: Sequence[str]) -> None:
-    from vibetea_daemon import cli
-
-    sys.argv = ["vibetea", "daemon", *arguments]
-    cli.main()
 
 
 @dataclass
@@ -137,7 +130,7 @@ class World:
                 command = [*wrapper, sys.executable, "-m", "vibetea_daemon", "daemon", *arguments]
                 popen = subprocess.Popen(command, env=given, stdin=subprocess.DEVNULL, stdout=stderr, stderr=stderr)
             else:
-                popen = Forked(_daemon, arguments, environment=given, output=stderr.fileno())
+                popen = Forked(run_daemon, arguments, environment=given, output=stderr.fileno())
         process = Process(popen, log)
         self.processes.append(process)
         return process

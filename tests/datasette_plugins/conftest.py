@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from datasette.app import Datasette
 from playwright.sync_api import expect, sync_playwright
-from tests.datasette_plugins.forked import Forked
 from tests.datasette_plugins.sessions import Sessions
 from tests.datasette_plugins.supabase import Supabase
+from tests.tools.forked import Forked, run_dashboard
 
 from vibetea_daemon.store.schema import open_database
 
@@ -146,7 +146,7 @@ class Server:
         return self._addresses.get(timeout=DEADLINE)
 
     def stop(self, number: int = signal.SIGINT) -> int:
-        """Its exit code after the signal. Raises TimeoutError or subprocess.TimeoutExpired if it hangs."""
+        """Its exit code after the signal. Raises subprocess.TimeoutExpired if it hangs."""
         self.process.send_signal(number)
         code = self.process.wait(DEADLINE)
         self._reader.join(DEADLINE)
@@ -165,7 +165,7 @@ class Server:
 @contextmanager
 def served(path: Path, port: int = 0) -> Iterator[tuple[str, Server]]:
     """Our own server over this database, in a process of its own."""
-    with _running(Forked(path, port)) as running:
+    with _running(Forked(run_dashboard, path, port, environment=os.environ)) as running:
         yield running
 
 

@@ -5,30 +5,39 @@ from __future__ import annotations
 import multiprocessing
 import os
 import subprocess
+import sys
 import warnings
 from multiprocessing.connection import Connection
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
 
 _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(["vibetea_daemon.commands.daemon", "datasette_vibetea.serve"])
 
 
 class Forked:
-    """A process that runs a function of a module, with as much of a Popen as tests need.
+    """A process that runs one of the functions below, with as much of a Popen as tests need.
 
     Args:
         environment: its variables. Python read its own, such as PYTHONPATH, when the first process started.
-        output: what it says is written to this descriptor.
+        output: what it says is written to this descriptor; without one it is to be read from `stdout`.
     """
 
-    def __init__(self, run: Callable[..., None], *arguments: Any, environment: Mapping[str, str], output: int) -> None:
-        with Connection(os.dup(output), readable=False) as said:  # as such it can be handed over
-            self._process = _CONTEXT.Process(
-                target=_become, args=(said, dict(environment), run, arguments), daemon=True
-            )
+    def __init__(
+        self, run: Callable[..., None], *arguments: Any, environment: Mapping[str, str], output: int | None = None
+    ) -> None:
+        self.stdout: TextIO | None = None
+        if output is None:
+            heard, output = os.pipe()
+            self.stdout = os.fdopen(heard)
+        else:
+            output = os.dup(output)
+        with Connection(output, readable=False) as said:  # as such it can be handed over
+            started = (said, dict(environment), run, arguments)
+            self._process = _CONTEXT.Process(target=_become, args=started, daemon=True)
             self._process.start()
 
     @property
@@ -59,6 +68,21 @@ class Forked:
 
     def kill(self) -> None:
         self._process.kill()
+
+
+def run_daemon(arguments: Sequence[str]) -> None:
+    """`vibetea daemon`."""
+    from vibetea_daemon import cli
+
+    sys.argv = ["vibetea", "daemon", *arguments]
+    cli.main()
+
+
+def run_dashboard(database: Path, port: int) -> None:
+    """Our server over a database; it says its address."""
+    from datasette_vibetea.serve import serve
+
+    serve(database, port=port, on_ready=lambda at: os.write(1, f"{at}\n".encode()))
 
 
 def _become(
