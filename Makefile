@@ -43,7 +43,7 @@ up: .venv/installed
 	@$(BIN)/vibetea up $(ARGS)
 
 test: setup lint tools coming
-	$(BIN)/python -m pytest -m "not soak" -n 5 --dist worksteal $(ARGS)
+	$(BIN)/python -m pytest -m "not soak" -n 6 --dist worksteal $(ARGS)
 
 # the pages' tests once more, on the coming line of Datasette; of those with a browser only the marked ones
 coming: $(COMING)/complete tools
