@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import json
 from contextlib import closing
+from itertools import product
+from sqlite3 import connect
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,6 +14,8 @@ from datasette_vibetea import database, sessions
 from datasette_vibetea.filters import Filters
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tests.datasette_plugins.conftest import Events
 
 DATA = "/-/vibetea/sessions.json"
@@ -38,6 +42,28 @@ async def agents(datasette: Datasette) -> dict[str, str]:
     """The states of the only session's subagents."""
     (session,) = (await asked(datasette))["sessions"]
     return {each["type"]: each["state"] for each in session["agents"]}
+
+
+async def test_it_shows_just_those_that_the_board_calls_live(datasette: Datasette, daemon: Sessions) -> None:
+    """Whatever was told last, however long ago, and by the main agent or a subagent."""
+    waits: dict[str, Any] = {"tool": "AskUserQuestion"}
+    cases: list[tuple[Callable[..., None], dict[str, Any]]] = [
+        (daemon.prompt, {}),
+        (daemon.tool, waits),
+        (daemon.agent, {"state": "waiting_permission"}),
+        (daemon.agent, {"state": "waiting_input"}),
+        (daemon.end, {"reason": "logout"}),
+    ]
+    agents: list[dict[str, Any]] = [{}, {"agentId": "a1"}]
+    ages = (1, 29, 31, 1430, 1450)
+    for number, ((told, how), agent, age) in enumerate(product(cases, agents, ages), 1):
+        daemon.prompt(number, age + 1)
+        told(number, minutes=age, **how, **(agent if told != daemon.end else {}))
+    with closing(connect(daemon.path)) as connection:
+        live = {row[0] for row in connection.execute("select session_id from board where live")}
+    found = {each["session_id"] for each in (await asked(datasette))["sessions"]}
+    assert found == live
+    assert 20 < len(live) < 50
 
 
 async def test_those_who_wait_come_first_and_then_the_newest(datasette: Datasette, daemon: Sessions) -> None:
