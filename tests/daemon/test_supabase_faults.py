@@ -44,7 +44,7 @@ def ingest(world: World) -> Iterator[ScriptedIngest]:
     [
         (Answer(200, b"<html>Please log in</html>"), "something else answers in its place (200)"),
         (Answer(200, b'{"inserted": 3, "mess', cut=14), "its answer was cut short"),
-        (Answer(546, b'{"code":"WORKER_LIMIT"}'), "the function ran out of time or memory (546): less is sent"),
+        (Answer(546, b'{"code":"WORKER_LIMIT"}'), "the function ran out of time or memory (546); its log"),
     ],
     ids=lambda value: str(value.status) if isinstance(value, Answer) else value,
 )

@@ -89,6 +89,44 @@ def test_firewall_that_dislikes_some_events_holds_up_no_other(world: World, inge
     assert "refused 4 events for good (blocked); something before it did" in world.run("doctor").stdout.decode()
 
 
+def test_firewall_that_blocks_once_by_chance_or_by_rate_leaves_nothing_out(
+    world: World, ingest: ScriptedIngest
+) -> None:
+    """1. One event is taken. 2. The next alone is blocked once, and waits though it would be taken now."""
+    world.expected_log = [WAITS]
+    fill(world, recent(1))
+    world.start()
+    expect_settled(world)
+    ingest.script = [Answer(403, b"<html>challenge</html>")]
+    fill(world, recent(2))
+    expect_why(world, "something before the function forbids it (403)")
+    assert world.query("select * from _quarantine") == []
+    assert set(ingest.ids) == set(in_database(world)), "it was asked again at once"
+
+
+def test_proxy_that_refuses_an_empty_request_is_not_asked_without_pause(world: World, ingest: ScriptedIngest) -> None:
+    """What is too old asks for the server's clock first."""
+    world.expected_log = [WAITS]
+    ingest.rule = lambda _: Answer(400, b"<html>")
+    fill(world, recent(1, days=400))
+    world.start()
+    expect_why(world, "something before the function refuses what we send (400)")
+    assert sizes(ingest) == [0]
+
+
+def test_firewall_that_blocks_both_ends_of_what_waits_holds_up_nothing_between(
+    world: World, ingest: ScriptedIngest
+) -> None:
+    several = recent(3)
+    poison = {several[0].id, several[2].id}
+    ingest.rule = lambda request: Answer(403, b"<html>") if poison & set(request.ids) else None
+    fill(world, several)
+    world.start()
+    expect_settled(world)
+    assert set(ingest.ids) == {several[1].id}
+    assert {row[0] for row in world.query("select event_id from _quarantine")} == poison
+
+
 @pytest.mark.parametrize(
     "answer", [refusal(400, "batch_too_large"), refusal(413, "payload_too_large"), Answer(413, b"")]
 )

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from itertools import groupby
+from random import sample
 from typing import Final, NamedTuple
 
 from vibetea_daemon.backoff import backoff
@@ -27,6 +28,8 @@ MANY: Final = 50
 """So many events refused in a row are no longer their own fault; it is not asked again for a while."""
 ABOUT_ALL: Final = frozenset({"source_mismatch"})
 """Refusals that are about the sender, so that no event alone would fare better."""
+WITNESSES: Final = 2
+"""Others of a page, drawn by lot, that are asked about when one is refused by something before the server."""
 BLOCKED: Final = "blocked"
 """The word for a refusal that is none of the server's own, but of something before it."""
 ABOUT_ITSELF: Final = frozenset({"past_retention"})
@@ -119,7 +122,9 @@ class Delivery:
         if page is None:
             await self._wait()
         elif not self._server.heard and any(why == TOO_OLD for _, why in page.passed):
-            await self._send(())  # what is too old the server's clock says: ours may be wrong
+            # what is too old the server's clock says: ours may be wrong
+            if (answer := await self._send(())).verdict is not Verdict.ACCEPTED:
+                await self._rest(answer)
         elif page.rows:
             await self._deliver(page, page.rows)
         else:
@@ -175,19 +180,28 @@ class Delivery:
         self._cursor.settle(page, rows, self._status(""))
 
     async def _is_refused_alone(self, page: Page, row: Row, answer: Answer) -> bool:
-        """Whether no request is refused but this event's.
-
-        What stands before a server may let an empty request through and nothing else: there another event is the proof,
-        be it one that is known there already.
-        """
+        """Whether no request is refused but this event's."""
         if self._refused_in_a_row >= MANY:
             return False
-        other = self._taken or page.rows[-1]
-        if not answer.code and other is row:
-            return False
-        alone = (await self._send(() if answer.code else (other,))).verdict is Verdict.ACCEPTED
+        if answer.code:
+            alone = (await self._send(())).verdict is Verdict.ACCEPTED
+        else:
+            alone = await self._is_blocked(page, row)
         self._refused_in_a_row += alone
         return alone
+
+    async def _is_blocked(self, page: Page, row: Row) -> bool:
+        """Whether something before the server lets another event through and then, asked again, still not this one.
+
+        It may let an empty request through and nothing else, or have refused one by chance; and one event alone is a
+        bad witness, since it may be blocked, too. What is sent twice is known there already.
+        """
+        others = [one for one in page.rows if one is not row]
+        known = () if self._taken is None else (self._taken,)
+        for other in (*known, *sample(others, min(WITNESSES, len(others)))):
+            if (await self._send((other,))).verdict is Verdict.ACCEPTED:
+                return (await self._send((row,))).verdict is not Verdict.ACCEPTED
+        return False
 
     async def _set_aside(self, page: Page, rows: Sequence[Row], latest: str, answer: Answer) -> None:
         """Let those of a later time rest, and deliver the others."""
@@ -258,7 +272,8 @@ class Delivery:
         pause = next(self._pauses, None)
         if pause is None:
             self._pauses = self._terms.pauses()
-            self._size = min(self._size, max(size // 2, LEAST_BODY))
+            if not asked:
+                self._size = min(self._size, max(size // 2, LEAST_BODY))
             await self._pause(answer, max(self._terms.interval, next(self._rounds), asked))
             raise _Anew
         await self._pause(answer, max(pause, asked))

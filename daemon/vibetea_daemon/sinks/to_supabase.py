@@ -108,5 +108,5 @@ def _of_the_runtime(status: int, headers: Mapping[str, str], body: bytes) -> str
     if status == 503 and word == "BOOT_ERROR":
         return "the function does not start (503 BOOT_ERROR): its log in Supabase tells why, such as a missing secret"
     if status == 546:  # two words for it, of older and of newer ones
-        return "the function ran out of time or memory (546): less is sent at once; its log in Supabase tells more"
+        return "the function ran out of time or memory (546); its log in Supabase tells more"
     return ""
