@@ -47,7 +47,7 @@ test: setup lint tools coming
 
 # the pages' tests once more, on the coming line of Datasette; of those with a browser only the marked ones
 coming: $(COMING)/complete tools
-	$(COMING)/bin/python -m pytest tests/datasette_plugins -m "not browser or both" -n 5 --dist worksteal
+	$(COMING)/bin/python -m pytest tests/datasette_plugins -m "not browser or both" -n 6 --dist worksteal
 
 lint: setup
 	$(BIN)/ruff check

@@ -73,15 +73,19 @@ def difference(ways: Ways, scenario: Scenario, played: Run) -> str:
 
 @pytest.fixture(scope="module")
 def installed() -> Iterator[list[Ways]]:
-    """All installations. What was played on them must still be told alike when their daemons have ended."""
+    """All installations. What was played on them must still be told alike when their daemons have ended, in order."""
     found: list[Ways] = []
     yield found
     for ways in found:
         ways.stop()
+    errors = [process.text for ways in found for process in ways.processes.values() if " ERROR " in process.text]
+    left = [frame for ways in found for way in HOOKED for frame in ways.inbox(way)]
     differences = [difference(ways, *played) for ways in found for played in ways.played]
     for ways in found:
         shutil.rmtree(ways.root)
     assert not any(differences), differences
+    assert not errors, errors
+    assert not left, left
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import subprocess
 import sys
 import warnings
@@ -39,26 +40,24 @@ class Forked:
             started = (said, dict(environment), run, arguments)
             self._process = _CONTEXT.Process(target=_become, args=started, daemon=True)
             self._process.start()
-
-    @property
-    def pid(self) -> int:
         assert self._process.pid
-        return self._process.pid
-
-    @property
-    def returncode(self) -> int | None:
-        return self._process.exitcode
+        self.pid = self._process.pid
+        self.returncode: int | None = None
 
     def poll(self) -> int | None:
         """Its exit code, or None as long as it runs."""
-        return self._process.exitcode
+        if self.returncode is None and (code := self._process.exitcode) is not None:
+            self.returncode = code
+            self._process.close()
+        return self.returncode
 
     def wait(self, timeout: float | None = None) -> int:
         """Its exit code, once it has ended. Raises subprocess.TimeoutExpired."""
-        self._process.join(timeout)
+        if self.returncode is None:
+            self._process.join(timeout)
         code = self.poll()
         if code is None:
-            raise subprocess.TimeoutExpired(str(self._process), timeout or 0)
+            raise subprocess.TimeoutExpired(f"process {self.pid}", timeout or 0)
         return code
 
     def send_signal(self, number: int) -> None:
@@ -67,7 +66,7 @@ class Forked:
             os.kill(self.pid, number)
 
     def kill(self) -> None:
-        self._process.kill()
+        self.send_signal(signal.SIGKILL)
 
 
 def run_daemon(arguments: Sequence[str]) -> None:
