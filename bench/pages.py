@@ -56,6 +56,7 @@ CASES: Final[dict[str, tuple[str, str, tuple[str, ...]]]] = {
     "sessions.json": ("/-/vibetea/sessions.json", "5", SESSIONS),
     "statistics.json, 30 days": ("/-/vibetea/statistics.json?days=30", "100", STATISTICS),
     "Datasette's table of events": ("/vibetea/events", "", ()),
+    "Datasette's versions.json, the floor": ("/-/versions.json", "", ()),
 }
 """The address, the aim in milliseconds with one event since, and what would have to be asked of the events."""
 INSERT: Final = (
