@@ -35,6 +35,25 @@ def asking(url: str, token: str, folder: Path, monkeypatch: pytest.MonkeyPatch) 
     return str(metadata)
 
 
+def test_a_new_machine_without_an_event_shows_the_hours_of_before(
+    empty_db: Events,
+    functions: Supabase,
+    servers: ExitStack,
+    open_page: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    metadata = asking(functions.url, TOKEN, tmp_path, monkeypatch)
+    functions.add("2026-11-22", 0, 7)
+    base, _ = servers.enter_context(plainly_served(empty_db.path, "-m", metadata))
+    page = open_page("about:blank")
+    page.clock.set_fixed_time(NOW)
+    page.goto(f"{base}/-/vibetea/heatmap")
+    expect(page.locator("#history span")).to_have_text("7 events of these days are from Supabase: dotted.")
+    expect(page.locator('[aria-label^="7 events from Supabase, Sunday 22 November, 01:00"]')).to_be_visible()
+    expect(page.locator("#empty")).to_be_hidden()
+
+
 def test_hours_of_before_stand_apart_and_lead_nowhere(
     empty_db: Events,
     functions: Supabase,

@@ -9,6 +9,7 @@ import { Refresher } from "./refresh.js";
 const main = document.getElementById("heatmap");
 const refused = document.getElementById("refused");
 const empty = document.getElementById("empty");
+const history = document.getElementById("history");
 
 const filters = new Filters(document.getElementById("filters"), () => refresher.now());
 const links = new Links(filters, main.dataset.rows);
@@ -21,8 +22,9 @@ main.addEventListener("refused", ({ detail }) => {
 
 function show(data) {
   write(refused, "");
-  empty.hidden = data.seq > 0;
+  const any = data.seq > 0 || history.dataset.address; // a new machine has none of its own yet
+  empty.hidden = any;
   for (const name of ["project", "source"]) filters.offer(name, data[`${name}s`]);
-  if (data.seq > 0) heatmap.show(data);
+  if (any) heatmap.show(data);
   else heatmap.hide();
 }
