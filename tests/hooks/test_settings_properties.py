@@ -70,7 +70,7 @@ def as_data(content: bytes) -> dict[str, object]:
 
 
 @given(files().filter(is_utf8))
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=120)
 def test_install_and_uninstall_are_inverse_and_touch_nothing_else(content: bytes) -> None:
     with tempfile.TemporaryDirectory() as top:
         file, state = Path(top) / "settings.json", Path(top) / "state"
