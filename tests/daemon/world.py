@@ -124,9 +124,9 @@ class World:
         log = self.root / f"daemon-{len(self.processes)}.log"
         given = self.env | (env or {})
         popen: subprocess.Popen[bytes] | Forked
-        at_birth = {name for name in given if name.startswith("PYTHON")}
+        at_birth = {name: value for name, value in given.items() if name.startswith("PYTHON")}
         with log.open("wb") as stderr:
-            if wrapper or at_birth != {"PYTHONWARNINGS"} or given["PYTHONWARNINGS"] != "error":
+            if wrapper or at_birth != {"PYTHONWARNINGS": "error"}:
                 command = [*wrapper, sys.executable, "-m", "vibetea_daemon", "daemon", *arguments]
                 popen = subprocess.Popen(command, env=given, stdin=subprocess.DEVNULL, stdout=stderr, stderr=stderr)
             else:

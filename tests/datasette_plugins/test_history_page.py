@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import pytest
+    from playwright.sync_api import Page
     from tests.supabase.stack import Stack
 
 NOW = "2026-11-22T13:20:00Z"
@@ -35,6 +36,14 @@ def asking(url: str, token: str, folder: Path, monkeypatch: pytest.MonkeyPatch) 
     return str(metadata)
 
 
+def heatmap(open_page: Any, base: str) -> Page:
+    """The page at that moment."""
+    page: Page = open_page("about:blank")
+    page.clock.set_fixed_time(NOW)
+    page.goto(f"{base}/-/vibetea/heatmap")
+    return page
+
+
 def test_a_new_machine_without_an_event_shows_the_hours_of_before(
     empty_db: Events,
     functions: Supabase,
@@ -46,9 +55,7 @@ def test_a_new_machine_without_an_event_shows_the_hours_of_before(
     metadata = asking(functions.url, TOKEN, tmp_path, monkeypatch)
     functions.add("2026-11-22", 0, 7)
     base, _ = servers.enter_context(plainly_served(empty_db.path, "-m", metadata))
-    page = open_page("about:blank")
-    page.clock.set_fixed_time(NOW)
-    page.goto(f"{base}/-/vibetea/heatmap")
+    page = heatmap(open_page, base)
     expect(page.locator("#history span")).to_have_text("7 events of these days are from Supabase: dotted.")
     expect(page.locator('[aria-label^="7 events from Supabase, Sunday 22 November, 01:00"]')).to_be_visible()
     expect(page.locator("#empty")).to_be_hidden()
@@ -69,9 +76,7 @@ def test_hours_of_before_stand_apart_and_lead_nowhere(
     functions.add("2026-11-22", 1, 3, "build-server")
     functions.instead = failing
     base, _ = servers.enter_context(plainly_served(empty_db.path, "-m", metadata))
-    page = open_page("about:blank")
-    page.clock.set_fixed_time(NOW)
-    page.goto(f"{base}/-/vibetea/heatmap")
+    page = heatmap(open_page, base)
     live(page)
     told, line = page.locator("#told"), page.locator("#history span")
     expect(line).to_have_text("Supabase gives no usable answer now.")

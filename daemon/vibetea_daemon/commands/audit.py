@@ -49,8 +49,8 @@ Document = dict[str, Any]
 Outputs = dict[str, object]
 
 
-class Way(NamedTuple):
-    """To where events leave.
+class Destination(NamedTuple):
+    """A server that events leave for.
 
     Args:
         form: the bytes of a row.
@@ -71,7 +71,7 @@ def audit(config: Config, *, limit: int, explain: BinaryIO | None) -> None:
     config.make_home()
     store = Store(config.database)
     try:
-        _explain(document, rules(config, store), _ways(config))
+        _explain(document, rules(config, store), _destinations(config))
     except RecursionError:
         raise click.ClickException("nested too deep to explain") from None
     finally:
@@ -100,14 +100,14 @@ def _recent(config: Config, limit: int) -> None:
             told_more = recorded_at_standard(db, config.source) if config.privacy == "strict" else 0
     except sqlite3.Error as error:
         raise click.ClickException(f"{config.database} cannot be read: {error}; see `vibetea doctor`") from None
-    ways = _ways(config)
+    destinations = _destinations(config)
     too_old = 0
     for row in reversed(rows):
-        for way in ways:
-            if row[2] < way.oldest:
+        for destination in destinations:
+            if row[2] < destination.oldest:
                 too_old += 1
             else:
-                click.echo(f"{way.server}: ".encode() * (len(ways) > 1) + way.form(row))
+                click.echo(f"{destination.server}: ".encode() * (len(destinations) > 1) + destination.form(row))
     if too_old:
         kept = counted(config.retention_days, "day")
         click.echo(
@@ -119,12 +119,14 @@ def _recent(config: Config, limit: int) -> None:
         click.echo(f"{counted(others, 'event')} of other machines, mirrored here and never sent", err=True)
 
 
-def _ways(config: Config) -> list[Way]:
+def _destinations(config: Config) -> list[Destination]:
     """To which servers events leave; as to a relay where there is none yet."""
-    ways = [Way("relay", wire)] if config.server_url or not config.supabase_url else []
+    destinations = [Destination("relay", wire)] if config.server_url or not config.supabase_url else []
     if config.supabase_url:
-        ways.append(Way("supabase", wire_to_supabase, comparable(oldest(time.time(), config.retention_days))))
-    return ways
+        destinations.append(
+            Destination("supabase", wire_to_supabase, comparable(oldest(time.time(), config.retention_days)))
+        )
+    return destinations
 
 
 def _document(raw: bytes) -> Document:
@@ -140,9 +142,9 @@ def _document(raw: bytes) -> Document:
     return document
 
 
-def _explain(document: Document, rules: Rules, ways: list[Way]) -> None:
+def _explain(document: Document, rules: Rules, destinations: list[Destination]) -> None:
     """Exchange every input in turn and see which outputs follow: the code is asked, not a list beside it."""
-    told = _teller(document, rules, ways)
+    told = _teller(document, rules, destinations)
     outputs = told(document) or {}
     origins: defaultdict[str, list[str]] = defaultdict(list)
     discarded = []
@@ -184,7 +186,7 @@ def _types(outputs: Outputs) -> list[object]:
     return [value for name, value in outputs.items() if name.rpartition(".")[2] == "type"]
 
 
-def _teller(document: Document, rules: Rules, ways: list[Way]) -> Callable[[Document], Outputs | None]:
+def _teller(document: Document, rules: Rules, destinations: list[Destination]) -> Callable[[Document], Outputs | None]:
     """What comes out of a document like this one, field by field; None for one that is dropped."""
     stamp = time.time_ns()
 
@@ -202,7 +204,10 @@ def _teller(document: Document, rules: Rules, ways: list[Way]) -> Callable[[Docu
         outputs: Outputs = {}
         for number, event in enumerate(events, 1):
             prefix = f"{number}." if len(events) > 1 else ""
-            outputs |= {f"{prefix}{way.server} bytes": _leaving(event.row(), way, ways) for way in ways}
+            outputs |= {
+                f"{prefix}{destination.server} bytes": _leaving(event.row(), destination, destinations)
+                for destination in destinations
+            }
             fields = event.model_dump(mode="json", by_alias=True, exclude_none=True)
             outputs |= {f"{prefix}{name}": value for name, value in fields.items() if name != "payload"}
             outputs |= {f"{prefix}payload.{name}": value for name, value in fields["payload"].items()}
@@ -211,11 +216,11 @@ def _teller(document: Document, rules: Rules, ways: list[Way]) -> Callable[[Docu
     return told
 
 
-def _leaving(row: Row, way: Way, ways: list[Way]) -> str:
-    """The line that says what leaves one way."""
-    if row[2] < way.oldest:
-        return f"too old for {way.server}"
-    return f"leaves{f' for {way.server}' * (len(ways) > 1)}: {way.form(row).decode()}"
+def _leaving(row: Row, destination: Destination, destinations: list[Destination]) -> str:
+    """The line that says what leaves for a destination."""
+    if row[2] < destination.oldest:
+        return f"too old for {destination.server}"
+    return f"leaves{f' for {destination.server}' * (len(destinations) > 1)}: {destination.form(row).decode()}"
 
 
 def _leaves(value: object, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
