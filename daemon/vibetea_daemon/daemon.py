@@ -96,6 +96,7 @@ class Daemon:
                         "version": version("vibetea"),
                         "privacy": self._config.privacy,
                         "source": self._config.source,
+                        "retention_days": self._config.retention_days,
                     }
                 )
                 log.info("ready")

@@ -129,3 +129,9 @@ def test_signature_that_is_refused_may_have_two_causes(world: World, relay: Scri
 def test_doctor_leaves_out_what_the_last_daemon_waited_for(unwelcome_world: World) -> None:
     unwelcome_world.processes[-1].stop()
     assert "fine   relay" in faults(unwelcome_world)
+
+
+def test_doctor_calls_nothing_well_that_nobody_asked(world: World) -> None:
+    world.run("init")
+    world.env["VIBETEA_SUPABASE_URL"] = "https://server.example"
+    assert "fine   supabase\n       not asked: only the daemon" in faults(world)

@@ -57,12 +57,15 @@ def relay(world: World) -> Iterator[ScriptedRelay]:
 
 
 def test_every_event_arrives_as_the_bytes_audit_shows(world: World, ingest: ScriptedIngest) -> None:
+    """In a shell of other settings, too: the daemon sends, not the shell."""
     session = Session()
     world.write(session, session.prompt(), session.answer(), session.call("c1"), session.result("c1"))
     world.start()
     hooks(world, session, 5)
     world.expect(session)
     expect_settled(world)
+    del world.env["VIBETEA_SUPABASE_URL"]
+    world.env["VIBETEA_SOURCE_ID"] = "another"
     audited = world.run("audit", "-n", "1000").stdout.splitlines()
     sent = [one for request in ingest.requests for one in json.loads(request.body)]
     assert sorted(json.dumps(one, separators=(",", ":")).encode() for one in sent) == sorted(audited)

@@ -16,8 +16,7 @@ import click
 from vibetea_daemon.acts import Act, BadInput
 from vibetea_daemon.claude_code.hooks import acts_of_hook
 from vibetea_daemon.claude_code.transcripts import TranscriptReader
-from vibetea_daemon.commands import counted
-from vibetea_daemon.commands.status import open_read_only
+from vibetea_daemon.commands import counted, status
 from vibetea_daemon.config import Config
 from vibetea_daemon.daemon import rules
 from vibetea_daemon.sanitise import sanitise
@@ -65,13 +64,13 @@ class Destination(NamedTuple):
 def audit(config: Config, *, limit: int, explain: BinaryIO | None) -> None:
     """Print recent bytes, or explain one payload."""
     if explain is None:
-        _recent(config, limit)
+        _recent(status.of_daemon(config), limit)
         return
     document = _document(explain.read())
     config.make_home()
     store = Store(config.database)
     try:
-        _explain(document, rules(config, store), _destinations(config))
+        _explain(document, rules(config, store), _destinations(status.of_daemon(config)))
     except RecursionError:
         raise click.ClickException("nested too deep to explain") from None
     finally:
@@ -89,7 +88,7 @@ def _recent(config: Config, limit: int) -> None:
     if not config.database.exists():
         raise click.ClickException("there is no database yet; `vibetea up` makes one")
     try:
-        with contextlib.closing(open_read_only(config)) as db:
+        with contextlib.closing(status.open_read_only(config)) as db:
             rows = db.execute(
                 "select id, source, timestamp, type, payload from events where source = ? order by seq desc limit ?",
                 (config.source, limit),

@@ -150,6 +150,8 @@ def _server_of_this_shell(config: Config, setting: str, *, running: bool) -> Ite
             return
     if running:
         yield f"the daemon sends nothing to it: restart the daemon, so that it takes up {setting}"
+    else:
+        yield Note("not asked: only the daemon sends to it, and none runs")
 
 
 CHECKS: Final[dict[str, Callable[[Config], Iterator[str]]]] = {

@@ -40,7 +40,7 @@ def collect(config: Config) -> dict[str, Any]:
         "running": running(config),
         "mirroring": mirroring(config),
         "home": str(config.home),
-        "hooks_installed": _hooks_installed(config),
+        "hooks_installed": hooks_installed(config),
         "inbox_frames": _count(config.inbox),
         "database_bytes": _size(config),
         "events": 0,
@@ -57,6 +57,16 @@ def collect(config: Config) -> dict[str, Any]:
         except sqlite3.Error as error:
             found["database_error"] = str(error)
     return found
+
+
+def of_daemon(config: Config) -> Config:
+    """The settings, with what the daemon that runs says of where it sends to, and as what: it may have others."""
+    found = collect(config)
+    if (daemon := found.get("daemon")) is None:
+        return config
+    addresses = {name: sink["to"] for name, sink in found["sinks"].items() if "to" in sink}
+    told = {name: daemon[name] for name in ("source", "privacy", "retention_days") if name in daemon}
+    return config._replace(server_url=addresses.get("relay"), supabase_url=addresses.get("supabase"), **told)
 
 
 def only_mirror(config: Config, found: dict[str, Any]) -> bool:
@@ -135,7 +145,7 @@ def _held(lock: os.PathLike[str]) -> bool:
     return False
 
 
-def _hooks_installed(config: Config) -> bool:
+def hooks_installed(config: Config) -> bool:
     """Whether settings that are in force here name our script; a look at the text, for speed."""
     folders = (config.claude_dir, Path(".claude"))
     files = [folders[0] / "settings.json", *(folders[1] / f"settings{kind}.json" for kind in ("", ".local"))]
