@@ -134,6 +134,17 @@ def test_nothing_to_show_yet_and_a_port_in_use_are_said(world: World) -> None:
     assert b"--port 0" in done.stderr
 
 
+@pytest.mark.parametrize("readied", ["by hooks", "for a server"])
+def test_a_machine_made_ready_waits_for_its_own_first_session(world: World, readied: str) -> None:
+    if readied == "by hooks":
+        assert world.run("install-hooks").returncode == 0
+    else:
+        world.env["VIBETEA_SUPABASE_URL"] = "http://127.0.0.1:9"
+    with up(world) as (_, process):
+        assert "invented" not in output_of(process)()
+    assert world.database.exists()
+
+
 def test_daemon_that_cannot_start_is_told(world: World) -> None:
     world.run("init")
     (world.state / "vibetea.sock").write_text("not a socket")

@@ -27,7 +27,7 @@ def up(config: Config, *, demo: bool, no_open: bool, port: int | None, since: in
     with ExitStack() as stack:
         stack.enter_context(_orderly_end())
         if demo:
-            click.echo("Showing invented sessions. Yours: vibetea up")
+            click.echo("Showing invented sessions, which are sent nowhere. Yours: vibetea up")
         elif not _has_work(config):
             click.echo(f"No Claude Code sessions in {config.claude_dir} yet: showing invented ones. Later: vibetea up")
             demo = True
@@ -76,7 +76,13 @@ def _orderly_end() -> Iterator[None]:
 
 
 def _has_work(config: Config) -> bool:
-    return config.database.exists() or any(transcripts(config.claude_dir / "projects"))
+    """Whether this machine was used, or made ready: who did that waits for a first event of their own."""
+    return (
+        config.database.exists()
+        or any(transcripts(config.claude_dir / "projects"))
+        or status.hooks_installed(config)
+        or bool(config.server_url or config.supabase_url)
+    )
 
 
 def _prepare(config: Config) -> None:
