@@ -53,8 +53,8 @@ class History:
     async def add(self, datasette: Any, filters: Filters, found: dict[str, Any]) -> dict[str, Any]:
         """`hours` to add, [slot, events] each with the hour's first quarter, and in `state` why there are none.
 
-        `there`; `none` is configured; `misconfigured`; `refused` the token; `useless` the answer, or none came;
-        `unknowable`: the hours are those of all projects, types and tools.
+        `there`; `none` is configured; `misconfigured`; `untold`, so without a token; `refused` the token; `useless`
+        the answer, or none came; `unknowable`: the hours are those of all projects, types and tools.
         """
         state, hours = await self._answer(datasette, filters)
         first = found["first"]
@@ -87,7 +87,7 @@ async def _asked(config: Any, days: int) -> Answer:
     if not isinstance(url, str):
         return "misconfigured", ()
     if not isinstance(token, str) or not token.strip():
-        return "refused", ()
+        return "untold", ()
     try:
         return "there", await supabase.ask(url, token.strip(), days)
     except supabase.Misconfigured:

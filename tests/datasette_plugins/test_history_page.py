@@ -59,6 +59,11 @@ def test_a_new_machine_without_an_event_shows_the_hours_of_before(
     expect(page.locator("#history span")).to_have_text("7 events of these days are from Supabase: dotted.")
     expect(page.locator('[aria-label^="7 events from Supabase, Sunday 22 November, 01:00"]')).to_be_visible()
     expect(page.locator("#empty")).to_be_hidden()
+    page.goto(f"{base}/-/vibetea")
+    expect(page.locator('[aria-label^="7 events from Supabase, Sunday 22 November, 01:00"]')).to_be_visible()
+    expect(page.locator("#empty")).to_contain_text("vibetea install-hooks")
+    for part in ("#figures", "#latest"):
+        expect(page.locator(part)).to_be_hidden()
 
 
 def test_hours_of_before_stand_apart_and_lead_nowhere(

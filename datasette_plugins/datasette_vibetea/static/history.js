@@ -9,6 +9,7 @@ const RETRY = 60_000; // the server asks no more often than it should, whoever a
 const SAYS = {
   asking: "Asking Supabase for what was before this database…",
   misconfigured: "History from Supabase needs an address that begins with https://.",
+  untold: "Supabase is not asked, for want of a token: start the server with the functions’ VIBETEA_SUBSCRIBER_TOKEN.",
   refused: "Supabase refuses the token: start the server with the functions’ own VIBETEA_SUBSCRIBER_TOKEN.",
   useless: "Supabase gives no usable answer now.",
   unknowable: "Supabase counts by machine and hour alone, so nothing of it is added to one project.",

@@ -12,7 +12,8 @@ import { SessionsPart } from "./sessions_part.js";
 const PERIOD = 3000; // a permission that was granted is in no event
 
 const main = document.getElementById("overview");
-const [past, refused, empty, calm, figures] = ["past", "refused", "empty", "calm", "figures"].map((id) => document.getElementById(id));
+const [past, refused, empty, calm, figures, newest, history] = ["past", "refused", "empty", "calm", "figures", "latest", "history"].map((id) => document.getElementById(id));
+let begun = false; // there are events here
 
 const filters = new Filters(document.getElementById("filters"), () => {
   sessions.forget();
@@ -20,7 +21,7 @@ const filters = new Filters(document.getElementById("filters"), () => {
 });
 const links = new Links(filters, main.dataset.rows);
 const sessions = new SessionsPart(filters, main.dataset.rows);
-const latest = new Latest(document.getElementById("latest"), main.dataset.rows);
+const latest = new Latest(newest, main.dataset.rows);
 const heatmap = new HeatmapPart(links);
 const refresher = new Refresher(main, () => `${main.dataset.data}?${links.question}`, show, { period: PERIOD, hidden: true, brief: true });
 main.addEventListener("refused", ({ detail }) => {
@@ -33,18 +34,21 @@ main.addEventListener("refused", ({ detail }) => {
 function show(data) {
   write(refused, "");
   sessions.show(data.sessions);
-  if (data.heatmap) past.hidden = data.seq === 0;
+  if (data.heatmap) {
+    begun = data.seq > 0;
+    past.hidden = !begun && !history.dataset.address; // a new machine has no past of its own yet
+  }
   // who has a past needs no lesson
-  calm.hidden = empty.hidden || past.hidden;
-  if (past.hidden) return;
-  empty.hidden = true;
-  if (data.heatmap) showPast(data);
+  calm.hidden = empty.hidden || !begun;
+  if (begun) empty.hidden = true;
+  if (data.heatmap && !past.hidden) showPast(data);
 }
 
 /** What changes only with the events. */
 function showPast(data) {
   for (const name of ["project", "source"]) filters.offer(name, data.heatmap[`${name}s`]);
-  figures.parentElement.hidden = data.figures === null;
+  figures.parentElement.hidden = !begun || data.figures === null;
+  newest.parentElement.hidden = !begun;
   const { start, counts, uncounted } = data.heatmap;
   if (data.figures) showFigures(figures, data.figures, links, [start, start + counts.length], uncounted);
   latest.show(data.latest, data.seq);
