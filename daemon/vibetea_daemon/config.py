@@ -108,7 +108,7 @@ class Config(NamedTuple):  # a data class would double the time `vibetea status`
             socket_override=expanded(override, user_home) if override else None,
             since=time.time_ns() - IMPORT_DAYS * 86_400_000_000_000,
             server_url=server_address(setting("server_url")),
-            supabase_url=server_address(setting("supabase_url")),
+            supabase_url=server_address(setting("supabase_url"), "https://<reference>.supabase.co/functions/v1"),
             supabase_batch_interval=_number(setting("supabase_batch_interval_secs"), 60, most=3600),
             supabase_retry_limit=_number(setting("supabase_retry_limit"), 3, most=10),
             retention_days=_number(setting("retention_days"), 90, most=99_999),
@@ -232,7 +232,7 @@ def _source(setting: Setting, privacy: str) -> str:
     return "".join(letter if letter in SOURCE_CHARACTERS else "-" for letter in host) or "this-machine"
 
 
-def server_address(setting: Setting) -> str | None:
+def server_address(setting: Setting, example: str = "https://server.example") -> str | None:
     """A server's address in its one form, however it is written. Raises ConfigError, which never repeats the value.
 
     ASCII; scheme and host in lower case; without the scheme's own port, and without a slash at its end. Where a sink
@@ -243,10 +243,10 @@ def server_address(setting: Setting) -> str | None:
     from urllib.parse import urlsplit
 
     text = str(setting.value)
-    example = "it must look like https://server.example"
+    wanted = f"it must look like {example}"
     if not text.isprintable() or " " in text or "\\" in text:
         raise ConfigError(
-            f"{setting.name} is no address: it holds a space, a backslash or a control character; {example}"
+            f"{setting.name} is no address: it holds a space, a backslash or a control character; {wanted}"
         )
     try:
         if not text.isascii():
@@ -258,7 +258,7 @@ def server_address(setting: Setting) -> str | None:
     except ValueError:
         host, port = None, None
     if not host or port == 0 or not _is_host(host, bracketed="[" in url.netloc):
-        raise ConfigError(f"{setting.name} is no address with a usable host and port; {example}")
+        raise ConfigError(f"{setting.name} is no address with a usable host and port; {wanted}")
     if url.username is not None or "?" in text or "#" in text:
         raise ConfigError(f"{setting.name} must be an address alone, without user, password, `?` or `#`")
     if url.scheme != "https" and not (url.scheme == "http" and _is_loopback(host)):

@@ -11,13 +11,22 @@ from tempfile import TemporaryDirectory
 
 from tests.supabase.stack import running
 
+from vibetea_relay.errors import RelayConfigError
+from vibetea_relay.keys import parse_variable
+
 
 def serve(lines: Sequence[str]) -> None:
-    """Say where it is, in lines for a shell; raises KeyboardInterrupt at the end."""
+    """Say where it is, in lines for a shell.
+
+    Raises KeyboardInterrupt at the end, RelayConfigError if a line is none of a machine.
+    """
+    known = ",".join(lines)
+    if not parse_variable(known):
+        raise RelayConfigError('no machine is named: python -m tests.supabase.serve "$(vibetea init)"')
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with (
         TemporaryDirectory(prefix="vt-") as root,
-        running(Path(root), VIBETEA_PUBLIC_KEYS=",".join(lines)) as stack,
+        running(Path(root), VIBETEA_PUBLIC_KEYS=known) as stack,
     ):
         sys.stdout.write(
             f"export VIBETEA_SUPABASE_URL={stack.functions}\n"
@@ -31,5 +40,7 @@ def serve(lines: Sequence[str]) -> None:
 if __name__ == "__main__":
     try:
         serve(sys.argv[1:])
+    except RelayConfigError as error:
+        sys.exit(str(error))
     except KeyboardInterrupt:
         sys.exit()
