@@ -165,7 +165,7 @@ def test_folder_claude_code_was_told_of_is_ours_too(world: World) -> None:
 @pytest.mark.parametrize("name", ["VIBETEA_HOME", "VIBETEA_KEY_PATH"])
 def test_tilde_is_the_home_folder(world: World, name: str) -> None:
     world.env[name] = "~/elsewhere"
-    world.run("init", cwd=world.root)
+    world.run("init", folder=world.root)
     assert (Path(world.env["HOME"]) / "elsewhere/key.priv").exists()
     assert not (world.root / "~").exists()
 
@@ -266,7 +266,7 @@ def test_status_tells_a_corrupted_database(corrupted_world: World) -> None:
 
 @pytest.mark.parametrize("arguments", [["audit"], ["audit", "--explain", "-"], ["import"], ["init"], ["daemon"]])
 def test_corrupted_database_is_a_sentence(corrupted_world: World, arguments: list[str]) -> None:
-    done = corrupted_world.run(*arguments, input=b'{"hook_event_name": "Stop"}')
+    done = corrupted_world.run(*arguments, given=b'{"hook_event_name": "Stop"}')
     assert done.returncode == 1
     assert done.stdout == b""
     assert re.search(rb"^Error: .*database", done.stderr, re.MULTILINE)
@@ -351,7 +351,7 @@ def test_audit_warns_of_events_recorded_at_another_level(imported_world: World, 
 
 def explained(world: World, document: object) -> dict[str, list[str]]:
     """What each output came from, and under `discarded` all the rest."""
-    done = world.run("audit", "--explain", "-", input=json.dumps(document).encode())
+    done = world.run("audit", "--explain", "-", given=json.dumps(document).encode())
     assert done.returncode == 0
     assert b"CANARY" not in done.stdout
     found: dict[str, list[str]] = {"discarded": []}
@@ -407,20 +407,20 @@ def test_audit_says_that_the_beginning_of_a_prompt_decides(world: World) -> None
 
 
 def test_audit_explains_that_nothing_leaves(world: World) -> None:
-    assert world.run("audit", "--explain", "-", input=b"{}").stdout == b"nothing leaves\n"
-    done = world.run("audit", "--explain", "-", input=b'{"type": "mode", "mode": "plan"}')
+    assert world.run("audit", "--explain", "-", given=b"{}").stdout == b"nothing leaves\n"
+    done = world.run("audit", "--explain", "-", given=b'{"type": "mode", "mode": "plan"}')
     assert done.stdout.splitlines()[0] == b"nothing leaves"
 
 
 def test_audit_explains_one_line_only(world: World) -> None:
     session = Session()
-    done = world.run("audit", "--explain", "-", input=session.prompt() + session.answer())
+    done = world.run("audit", "--explain", "-", given=session.prompt() + session.answer())
     assert (done.returncode, b"a single one" in done.stderr) == (1, True)
 
 
 @pytest.mark.parametrize("raw", [b"", b"[]", b"{", b"\xff", b'{"a":' * 600 + b"1" + b"}" * 600])
 def test_audit_explains_no_garbage(world: World, raw: bytes) -> None:
-    done = world.run("audit", "--explain", "-", input=raw)
+    done = world.run("audit", "--explain", "-", given=raw)
     assert done.returncode == 1
     assert b"Traceback" not in done.stderr
 
@@ -453,11 +453,11 @@ def test_hooks_in_a_file_that_others_share_are_warned_of(world: World, scope: st
     project = world.root / "project"
     project.mkdir()
     for arguments in (("--dry-run",), ()):
-        done = world.run("install-hooks", "--scope", scope, *arguments, cwd=project)
+        done = world.run("install-hooks", "--scope", scope, *arguments, folder=project)
         assert done.returncode == 0
         assert (b"--scope local" in done.stderr) is warned
         assert b"Warning" not in done.stdout
-    done = world.run("uninstall-hooks", "--scope", scope, cwd=project)
+    done = world.run("uninstall-hooks", "--scope", scope, folder=project)
     assert (done.returncode, done.stderr) == (0, b"")
     assert not (project / ".claude").exists()
 

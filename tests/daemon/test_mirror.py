@@ -7,8 +7,6 @@ import pty
 import re
 import signal
 import sqlite3
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
@@ -21,6 +19,7 @@ from hypothesis import strategies as st
 from tests.daemon.session import Session, tool_hook
 from tests.daemon.streaming_relay import SESSION, TOKEN, StreamingRelay, refusal, streaming_relay, tool, until, wire
 from tests.daemon.world import World
+from tests.tools.forked import begun
 
 from vibetea_daemon.commands.mirror import admitted
 
@@ -38,13 +37,8 @@ class Mirror:
     def __init__(self, world: World, relay: StreamingRelay, stderr: int | None = None) -> None:
         self.path = world.root / f"mirror-{len(list(world.root.glob('mirror-*')))}.log"
         with self.path.open("wb") as file:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "vibetea_daemon", "mirror", "--relay", relay.url],
-                env=world.env,
-                stdin=subprocess.DEVNULL,
-                stdout=file,
-                stderr=stderr or file,
-            )
+            streams = {"output": file.fileno(), "errors": stderr}
+            self.process = begun("mirror", "--relay", relay.url, environment=world.env, **streams)
 
     @property
     def said(self) -> str:

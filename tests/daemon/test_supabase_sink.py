@@ -82,14 +82,14 @@ def test_audit_shows_what_each_server_is_sent(world: World, relay: ScriptedRelay
     assert [old[0], to_relay[0], to_supabase[0]] == ["relay", "relay", "supabase"]
     assert json.loads(to_supabase[2]) == json.loads(to_relay[2]) | {"eventType": "tool"}
     assert done.stderr.decode() == "1 event left out for supabase: it keeps 90 days (VIBETEA_RETENTION_DAYS)\n"
-    explained = world.run("audit", "--explain", "-", input=Session().prompt()).stdout.decode().splitlines()
+    explained = world.run("audit", "--explain", "-", given=Session().prompt()).stdout.decode().splitlines()
     leaves = [line.partition(": ") for line in explained if line.startswith("leaves")]
     assert [line[0] for line in leaves] == ["leaves for relay", "leaves for supabase"] * 2
     pairs = zip(leaves[::2], leaves[1::2], strict=True)
     for here, there in ((json.loads(one[2]), json.loads(other[2])) for one, other in pairs):
         assert here | {"eventType": here["type"]} == there
     line = Session().prompt(timestamp="2020-01-01T00:00:00.000Z")
-    explained = world.run("audit", "--explain", "-", input=line).stdout.decode().splitlines()
+    explained = world.run("audit", "--explain", "-", given=line).stdout.decode().splitlines()
     assert explained.count("too old for supabase") == 2
 
 

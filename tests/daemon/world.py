@@ -16,7 +16,7 @@ from shutil import copyfile
 from typing import Any
 
 from tests.daemon.session import Session
-from tests.tools.forked import Forked, run_daemon
+from tests.tools.forked import Forked, begun, completed, vibetea
 
 PYTHON = os.path.realpath(sys.executable)
 """The interpreter itself, without the virtual environment: what the installer writes into Claude Code's settings."""
@@ -116,21 +116,19 @@ class World:
 
     def run(self, *arguments: str, **options: Any) -> subprocess.CompletedProcess[bytes]:
         """Run a `vibetea` command to its end."""
-        command = [sys.executable, "-m", "vibetea_daemon", *arguments]
-        return subprocess.run(command, env=self.env, capture_output=True, timeout=60, check=False, **options)
+        return completed(*arguments, environment=self.env, **options)
 
     def spawn(self, *arguments: str, wrapper: Sequence[str] = (), env: dict[str, str] | None = None) -> Process:
         """Start a daemon and do not wait."""
         log = self.root / f"daemon-{len(self.processes)}.log"
         given = self.env | (env or {})
         popen: subprocess.Popen[bytes] | Forked
-        at_birth = {name: value for name, value in given.items() if name.startswith("PYTHON")}
         with log.open("wb") as stderr:
-            if wrapper or at_birth != {"PYTHONWARNINGS": "error"}:
-                command = [*wrapper, sys.executable, "-m", "vibetea_daemon", "daemon", *arguments]
+            if wrapper:
+                command = [*wrapper, *vibetea("daemon", *arguments)]
                 popen = subprocess.Popen(command, env=given, stdin=subprocess.DEVNULL, stdout=stderr, stderr=stderr)
             else:
-                popen = Forked(run_daemon, arguments, environment=given, output=stderr.fileno())
+                popen = begun("daemon", *arguments, environment=given, output=stderr.fileno())
         process = Process(popen, log)
         self.processes.append(process)
         return process

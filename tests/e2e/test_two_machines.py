@@ -17,13 +17,14 @@ from playwright.sync_api import Page, expect
 from tests.daemon.session import Session, hook, tool_hook
 from tests.daemon.world import World, wait_until
 from tests.datasette_plugins.chromium import PAGE, live
+from tests.tools.forked import Forked, begun
 
 
 @dataclass
 class Running:
     """A command in the background, and what it says."""
 
-    process: subprocess.Popen[bytes]
+    process: subprocess.Popen[bytes] | Forked
     log: Path
 
     @property
@@ -74,10 +75,8 @@ class Team:
         """A command on the server."""
         log = self.server.root / f"{arguments[0]}-{len(self.running)}.log"
         with log.open("wb") as file:
-            command = [sys.executable, "-m", "vibetea_daemon", *arguments]
-            popen = subprocess.Popen(
-                command, env=self.server.env, stdin=subprocess.DEVNULL, stdout=file, stderr=file, cwd=self.server.root
-            )
+            streams = {"environment": self.server.env, "folder": self.server.root, "output": file.fileno()}
+            popen = begun(*arguments, **streams)
         self.running.append(Running(popen, log))
         return self.running[-1]
 

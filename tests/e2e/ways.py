@@ -7,8 +7,6 @@ import json
 import os
 import shutil
 import sqlite3
-import subprocess
-import sys
 from collections import Counter
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -18,6 +16,7 @@ from typing import Any
 from tests.claude_code.scenario import Scenario
 from tests.claude_code.stage import Run
 from tests.daemon.world import Process
+from tests.tools.forked import begun, completed
 
 from vibetea_hooks.settings import install
 from vibetea_protocol import event_id
@@ -49,7 +48,7 @@ class Ways:
         """Make the state folders, start all daemons but the late one."""
         (self.root / "empty").mkdir()
         first = self._environment(self.ways[0])
-        subprocess.run([sys.executable, "-m", "vibetea_daemon", "init"], env=first, check=True, capture_output=True)
+        completed("init", environment=first).check_returncode()
         for way in self.ways[1:]:
             shutil.copytree(self.root / self.ways[0], self.root / way)
         hooks: dict[str, list[object]] = {}
@@ -75,11 +74,9 @@ class Ways:
     def start(self, way: str) -> None:
         """Start that way's daemon and wait until it is ready."""
         log = self.root / f"{way}.log"
-        command = [sys.executable, "-m", "vibetea_daemon", "daemon"]
         with log.open("wb") as stderr:
-            process = Process(
-                subprocess.Popen(command, env=self._environment(way), stdin=subprocess.DEVNULL, stderr=stderr), log
-            )
+            popen = begun("daemon", environment=self._environment(way), output=stderr.fileno())
+        process = Process(popen, log)
         self.processes[way] = process
         process.wait_ready()
 

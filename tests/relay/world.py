@@ -6,7 +6,6 @@ import os
 import re
 import signal
 import subprocess
-import sys
 from base64 import b64decode
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -18,6 +17,7 @@ from typing import Any
 
 import aiohttp
 from tests.daemon.world import Process, wait_until
+from tests.tools.forked import begun, completed
 
 from vibetea_protocol.signing import public_key, sign
 from vibetea_protocol.wire import WireEvent
@@ -210,23 +210,17 @@ class Machine:
             "PYTHONWARNINGS": "error",
         } | self.env
 
-    def command(self, *arguments: str) -> list[str]:
-        return [sys.executable, "-m", "vibetea_daemon", "relay", *arguments]
-
     def run(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
         """Run it to its end: for starts that are refused."""
-        return subprocess.run(
-            self.command(*arguments), env=self.env | variables, capture_output=True, text=True, timeout=30, check=False
-        )
+        done = completed("relay", *arguments, environment=self.env | variables)
+        return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
 
     def start(self, *arguments: str, **variables: str) -> tuple[Process, str]:
         """Start it, wait until it is ready, and tell its address."""
         log = self.root / f"relay-{len(self.processes)}.log"
         with log.open("wb") as stderr:
-            command = self.command("--port", "0", *arguments)
-            popen = subprocess.Popen(
-                command, env=self.env | variables, stdin=subprocess.DEVNULL, stdout=stderr, stderr=stderr
-            )
+            environment = self.env | variables
+            popen = begun("relay", "--port", "0", *arguments, environment=environment, output=stderr.fileno())
         process = Process(popen, log)
         self.processes.append(process)
         process.wait_ready()
