@@ -33,6 +33,8 @@ PAUSE: Final = 5.0
 """Seconds before what failed is run again."""
 WELL: Final = 600.0
 """Seconds of work after which a failure is the first in a row again."""
+TOLD: Final = ("privacy", "source", "retention_days", "server_url", "supabase_url")
+"""Settings that decide what leaves, and where to; `extensions` do, too. Commands in another shell ask for them."""
 DRAIN: Final = 5.0
 """Seconds all sources and sinks together have to end."""
 
@@ -94,9 +96,8 @@ class Daemon:
                         "pid": os.getpid(),
                         "started": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
                         "version": version("vibetea"),
-                        "privacy": self._config.privacy,
-                        "source": self._config.source,
-                        "retention_days": self._config.retention_days,
+                        **{name: getattr(self._config, name) for name in TOLD},
+                        "extensions": None if (some := self._config.extensions) is None else sorted(some),
                     }
                 )
                 log.info("ready")

@@ -346,7 +346,8 @@ def test_audit_without_a_database(world: World) -> None:
 def test_audit_warns_of_events_recorded_at_another_level(imported_world: World, level: str) -> None:
     imported_world.env["VIBETEA_PRIVACY"] = level
     done = imported_world.run("audit")
-    assert (b"recorded at `standard`" in done.stderr) == (level == "strict")
+    assert (b"recorded at `standard`, not sent" in done.stderr) == (level == "strict")
+    assert (done.stdout == b"") == (level == "strict")
 
 
 def explained(world: World, document: object) -> dict[str, list[str]]:

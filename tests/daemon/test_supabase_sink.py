@@ -27,7 +27,7 @@ from tests.daemon.scripted_relay import Answer, ScriptedRelay, code
 from tests.daemon.sending import WAITS as RELAY_WAITS
 from tests.daemon.sending import expect_all, fill, hooks, in_database, scripted_relay
 from tests.daemon.sending import expect_settled as expect_relay_settled
-from tests.daemon.session import Session
+from tests.daemon.session import Session, tool_hook
 from tests.daemon.shims import Clock
 from tests.daemon.world import World, wait_until
 
@@ -65,7 +65,7 @@ def test_every_event_arrives_as_the_bytes_audit_shows(world: World, ingest: Scri
     world.expect(session)
     expect_settled(world)
     del world.env["VIBETEA_SUPABASE_URL"]
-    world.env["VIBETEA_SOURCE_ID"] = "another"
+    world.env |= {"VIBETEA_SOURCE_ID": "another", "VIBETEA_PRIVACY": "strict"}
     audited = world.run("audit", "-n", "1000").stdout.splitlines()
     sent = [one for request in ingest.requests for one in json.loads(request.body)]
     assert sorted(json.dumps(one, separators=(",", ":")).encode() for one in sent) == sorted(audited)
@@ -91,6 +91,19 @@ def test_audit_shows_what_each_server_is_sent(world: World, relay: ScriptedRelay
     line = Session().prompt(timestamp="2020-01-01T00:00:00.000Z")
     explained = world.run("audit", "--explain", "-", given=line).stdout.decode().splitlines()
     assert explained.count("too old for supabase") == 2
+
+
+def test_audit_explains_by_the_daemon_and_what_would_leave_if_it_sends_nowhere(world: World) -> None:
+    world.env |= {"VIBETEA_BASENAME_ALLOWLIST": "py"}
+    world.start()
+    world.env |= {"VIBETEA_SUPABASE_URL": "https://server.example", "VIBETEA_PRIVACY": "strict"}
+    del world.env["VIBETEA_BASENAME_ALLOWLIST"]
+    raw = json.dumps(tool_hook(Session(), "t1", "Read") | {"tool_input": {"file_path": "/home/dev/shop/a.ts"}}).encode()
+    leaves = world.run("audit", "--explain", "-", given=raw).stdout.decode().splitlines()[0]
+    event = json.loads(leaves.partition(": ")[2])
+    assert event["eventType"] == "tool"
+    assert event["payload"]["project"] == "shop"
+    assert "context" not in event["payload"]
 
 
 def test_events_are_gathered_until_there_are_enough_and_the_rest_leaves_at_the_end(

@@ -63,14 +63,15 @@ class Destination(NamedTuple):
 
 def audit(config: Config, *, limit: int, explain: BinaryIO | None) -> None:
     """Print recent bytes, or explain one payload."""
+    config = status.of_daemon(config)
     if explain is None:
-        _recent(status.of_daemon(config), limit)
+        _recent(config, limit)
         return
     document = _document(explain.read())
     config.make_home()
     store = Store(config.database)
     try:
-        _explain(document, rules(config, store), _destinations(status.of_daemon(config)))
+        _explain(document, rules(config, store), _destinations(config))
     except RecursionError:
         raise click.ClickException("nested too deep to explain") from None
     finally:
@@ -90,8 +91,9 @@ def _recent(config: Config, limit: int) -> None:
     try:
         with contextlib.closing(status.open_read_only(config)) as db:
             rows = db.execute(
-                "select id, source, timestamp, type, payload from events where source = ? order by seq desc limit ?",
-                (config.source, limit),
+                """select id, source, timestamp, type, payload from events
+                where source = ? and (? or privacy = 'strict') order by seq desc limit ?""",
+                (config.source, config.privacy != "strict", limit),
             ).fetchall()
             (others,) = db.execute(
                 "select coalesce(sum(n), 0) from activity where source <> ?", (config.source,)
@@ -113,7 +115,7 @@ def _recent(config: Config, limit: int) -> None:
             f"{counted(too_old, 'event')} left out for supabase: it keeps {kept} (VIBETEA_RETENTION_DAYS)", err=True
         )
     if told_more:
-        click.echo(f"{told_more} of all events were recorded at `standard` and stay as they are", err=True)
+        click.echo(f"{counted(told_more, 'event')} recorded at `standard`, not sent under `strict`", err=True)
     if others:
         click.echo(f"{counted(others, 'event')} of other machines, mirrored here and never sent", err=True)
 

@@ -120,25 +120,28 @@ def _database(config: Config) -> Iterator[str]:
 
 
 def _relay(config: Config) -> Iterator[str]:
-    return _server(config, "relay", config.server_url, "VIBETEA_SERVER_URL")
+    return _server(config, "relay", "server_url")
 
 
 def _supabase(config: Config) -> Iterator[str]:
-    return _server(config, "supabase", config.supabase_url, "VIBETEA_SUPABASE_URL")
+    return _server(config, "supabase", "supabase_url")
 
 
-def _server(config: Config, name: str, address: str | None, setting: str) -> Iterator[str]:
+def _server(config: Config, name: str, setting: str) -> Iterator[str]:
     """What the daemon says of a server it sends to; this shell's settings may be other ones."""
     found = status.collect(config)
     sink = found["sinks"].get(name, {})
+    variable = f"VIBETEA_{setting.upper()}"
     if found["running"] and "to" in sink:
         if sink["why"]:
             mend = status.UNWELCOME if sink["unwelcome"] else "what waits is kept"
             yield f"{sink['to']}: {sink['why']}; {mend}, {counted(sink['waiting'], 'event')} waiting"
-    elif address is not None:
-        yield from _server_of_this_shell(config, setting, running=found["running"])
+    elif address := found.get("daemon", {}).get(setting):
+        yield Note(f"{address}: nothing is known of it yet")
+    elif getattr(config, setting) is not None:
+        yield from _server_of_this_shell(config, variable, running=found["running"])
     else:
-        yield Note(f"not used; {setting} names one")
+        yield Note(f"not used; {variable} names one")
     for code, number in sink.get("refused", {}).items():
         yield f"it refused {counted(number, 'event')} for good ({code}); {REFUSED.get(code, OLDER)}"
 

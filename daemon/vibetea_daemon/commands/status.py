@@ -60,13 +60,16 @@ def collect(config: Config) -> dict[str, Any]:
 
 
 def of_daemon(config: Config) -> Config:
-    """The settings, with what the daemon that runs says of where it sends to, and as what: it may have others."""
-    found = collect(config)
-    if (daemon := found.get("daemon")) is None:
-        return config
-    addresses = {name: sink["to"] for name, sink in found["sinks"].items() if "to" in sink}
-    told = {name: daemon[name] for name in ("source", "privacy", "retention_days") if name in daemon}
-    return config._replace(server_url=addresses.get("relay"), supabase_url=addresses.get("supabase"), **told)
+    """The settings, with what the daemon that runs tells of its own: they decide what leaves, not this shell's.
+
+    Servers stay this shell's if the daemon has none: then it is asked what would leave.
+    """
+    told = {name: value for name, value in collect(config).get("daemon", {}).items() if name in Config._fields}
+    if not (told.get("server_url") or told.get("supabase_url")):
+        told = {name: value for name, value in told.items() if not name.endswith("_url")}
+    if told.get("extensions") is not None:
+        told["extensions"] = frozenset(told["extensions"])
+    return config._replace(**told)
 
 
 def only_mirror(config: Config, found: dict[str, Any]) -> bool:
