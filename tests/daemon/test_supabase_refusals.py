@@ -15,7 +15,7 @@ from tests.daemon.scripted_ingest import (
     sizes,
     status,
 )
-from tests.daemon.scripted_relay import Answer
+from tests.daemon.scripted_relay import Answer, Request
 from tests.daemon.sending import fill, in_database
 from tests.daemon.world import World
 
@@ -89,19 +89,27 @@ def test_firewall_that_dislikes_some_events_holds_up_no_other(world: World, inge
     assert "refused 4 events for good (blocked); something before it did" in world.run("doctor").stdout.decode()
 
 
-def test_firewall_that_blocks_once_by_chance_or_by_rate_leaves_nothing_out(
-    world: World, ingest: ScriptedIngest
-) -> None:
-    """1. One event is taken. 2. The next alone is blocked once, and waits though it would be taken now."""
-    world.expected_log = [WAITS]
-    fill(world, recent(1))
+@pytest.mark.parametrize("times", [1, 2, 3])
+def test_firewall_that_blocks_by_chance_leaves_nothing_out(world: World, ingest: ScriptedIngest, times: int) -> None:
+    """1. One event is taken. 2. The next alone is blocked a few times, while the first is let through in between."""
+    first, second = recent(2)
+    fill(world, [first])
     world.start()
     expect_settled(world)
-    ingest.script = [Answer(403, b"<html>challenge</html>")]
-    fill(world, recent(2))
-    expect_why(world, "something before the function forbids it (403)")
+    left = times
+
+    def by_chance(request: Request) -> Answer | None:
+        nonlocal left
+        if request.ids != (second.id,) or not left:
+            return None
+        left -= 1
+        return Answer(403, b"<html>challenge</html>")
+
+    ingest.rule = by_chance
+    fill(world, [second])
+    expect_settled(world)
     assert world.query("select * from _quarantine") == []
-    assert set(ingest.ids) == set(in_database(world)), "it was asked again at once"
+    assert set(ingest.ids) == set(in_database(world))
 
 
 def test_proxy_that_refuses_an_empty_request_is_not_asked_without_pause(world: World, ingest: ScriptedIngest) -> None:

@@ -30,6 +30,8 @@ ABOUT_ALL: Final = frozenset({"source_mismatch"})
 """Refusals that are about the sender, so that no event alone would fare better."""
 WITNESSES: Final = 2
 """Others of a page, drawn by lot, that are asked about when one is refused by something before the server."""
+CHANCES: Final = 3
+"""So often it is asked about such a one again, each time right after another was let through."""
 BLOCKED: Final = "blocked"
 """The word for a refusal that is none of the server's own, but of something before it."""
 ABOUT_ITSELF: Final = frozenset({"past_retention"})
@@ -191,16 +193,29 @@ class Delivery:
         return alone
 
     async def _is_blocked(self, page: Page, row: Row) -> bool:
-        """Whether something before the server lets another event through and then, asked again, still not this one.
+        """Whether something before the server lets others through and, asked again and again, never this one.
 
-        It may let an empty request through and nothing else, or have refused one by chance; and one event alone is a
-        bad witness, since it may be blocked, too. What is sent twice is known there already.
+        It may have refused this one by chance: raises _Anew if it lets it through after all. What is sent twice is
+        known there already.
+        """
+        for _ in range(CHANCES):
+            if not await self._is_another_let_through(page, row):
+                return False
+            if (await self._send((row,))).verdict is Verdict.ACCEPTED:
+                raise _Anew
+        return True
+
+    async def _is_another_let_through(self, page: Page, row: Row) -> bool:
+        """Whether an event gets to the server: an empty request might, and no event.
+
+        One alone is a bad witness, since it may be blocked, too.
         """
         others = [one for one in page.rows if one is not row]
         known = () if self._taken is None else (self._taken,)
         for other in (*known, *sample(others, min(WITNESSES, len(others)))):
             if (await self._send((other,))).verdict is Verdict.ACCEPTED:
-                return (await self._send((row,))).verdict is not Verdict.ACCEPTED
+                self._taken = other
+                return True
         return False
 
     async def _set_aside(self, page: Page, rows: Sequence[Row], latest: str, answer: Answer) -> None:
