@@ -321,7 +321,7 @@ def test_without_colours_bars_say_how_busy(opened: Any, empty_db: Events) -> Non
 
 def test_an_empty_database_teaches_what_to_do(opened: Any, empty_db: Events) -> None:
     page = opened()
-    expect(page.get_by_role("heading", name="No hour has been busy yet")).to_be_visible()
+    expect(page.get_by_role("heading", name="No hour has been busy on this machine yet")).to_be_visible()
     expect(page.get_by_text("vibetea install-hooks")).to_be_visible()
     expect(page.locator("#heat")).to_be_hidden()
     happened(empty_db, NOW)

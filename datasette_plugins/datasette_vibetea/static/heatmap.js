@@ -22,9 +22,8 @@ main.addEventListener("refused", ({ detail }) => {
 
 function show(data) {
   write(refused, "");
-  const any = data.seq > 0 || history.dataset.address; // a new machine has none of its own yet
-  empty.hidden = any;
+  empty.hidden = data.seq > 0;
   for (const name of ["project", "source"]) filters.offer(name, data[`${name}s`]);
-  if (any) heatmap.show(data);
+  if (data.seq > 0 || history.dataset.address) heatmap.show(data); // a new machine has none of its own yet
   else heatmap.hide();
 }
