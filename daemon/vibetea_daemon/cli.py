@@ -199,7 +199,7 @@ def export_key() -> None:
     "--explain", type=click.File("rb"), help="A recorded hook payload or transcript line (- is standard input)."
 )
 def audit(**options: Any) -> None:
-    """Print the exact bytes that leave, or would leave, for the latest events.
+    """Print the exact bytes that leave, or would leave, for the events that were recorded last.
 
     With --explain, show for one recorded payload which inputs became which outputs; all others are discarded.
     """

@@ -104,7 +104,7 @@ def unwelcome_world(world: World, relay: ScriptedRelay) -> World:
 def test_doctor_tells_what_the_daemon_says_of_its_relay(unwelcome_world: World, relay: ScriptedRelay) -> None:
     said = faults(unwelcome_world)
     assert f"wrong  relay\n       {relay.url}: it does not accept this machine's signature (401 unknown_source)" in said
-    assert "the daemon tries again within 5 minutes" in said
+    assert "The daemon tries again within 5 minutes" in said
     assert "1 event waiting" in said
 
 

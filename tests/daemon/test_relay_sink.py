@@ -340,7 +340,7 @@ def test_status_tells_what_waits_and_why(world: World, relay: ScriptedRelay) -> 
     assert (found["waiting"], found["last_sent"], found["to"]) == (2, None, relay.url)
     assert found["oldest"] == min(row[0] for row in world.query("select timestamp from events"))
     shown = world.run("status").stdout.decode()
-    assert f"relay        {relay.url}: 2 events waiting, the oldest for " in shown
+    assert f"relay        {relay.url}: 2 events waiting, the oldest of 20" in shown
     assert ": it asks us to wait (503)" in shown
     assert "what waits is kept, 2 events waiting" in world.run("doctor").stdout.decode()
     relay.rule = lambda _: None
@@ -355,7 +355,7 @@ def test_doctor_tells_of_a_relay_without_a_key_and_of_a_daemon_that_does_not_kno
     world.env["VIBETEA_SERVER_URL"] = "https://relay.example"
     assert "wrong  relay\n       there is no signing key yet" in world.run("doctor").stdout.decode()
     world.run("init")
-    assert "restart the daemon, so that it takes up" in world.run("doctor").stdout.decode()
+    assert "restart it, so that it takes that up" in world.run("doctor").stdout.decode()
 
 
 @pytest.mark.parametrize(

@@ -305,7 +305,7 @@ def test_status_and_doctor_tell_what_waits_and_why(world: World, ingest: Scripte
     assert f"supabase     {ingest.url}{BASE}: nothing sent yet\n" in world.run("status").stdout.decode()
     hooks(world, Session(), 2)
     expect_why(world, "it asks us to wait (503)")
-    assert f"supabase     {ingest.url}{BASE}: 2 events waiting, the oldest for " in world.run("status").stdout.decode()
+    assert f"supabase     {ingest.url}{BASE}: 2 events waiting, the oldest of 20" in world.run("status").stdout.decode()
     assert f"wrong  supabase\n       {ingest.url}{BASE}: it asks us" in world.run("doctor").stdout.decode()
     ingest.rule = lambda _: None
     expect_settled(world)
@@ -313,12 +313,25 @@ def test_status_and_doctor_tell_what_waits_and_why(world: World, ingest: Scripte
     assert "fine   supabase" in world.run("doctor").stdout.decode()
 
 
+def test_what_was_told_twice_waits_once(world: World, hourly: ScriptedIngest) -> None:
+    """And a shell that names another function than the daemon's is told so."""
+    world.start()
+    expect_begun(world)
+    for several in (recent(2), recent(2), recent(3)):  # each leaves a gap in the order
+        fill(world, several)
+    assert status(world)["waiting"] == 3
+    world.env["VIBETEA_SUPABASE_URL"] = "https://team.example"
+    assert f"and the daemon sends to {hourly.url}{BASE}: restart it" in world.run("doctor").stdout.decode()
+
+
 def test_doctor_tells_of_a_machine_without_a_key_and_of_a_daemon_that_does_not_know_it(world: World) -> None:
     world.start()
     world.env["VIBETEA_SUPABASE_URL"] = "https://team.example/functions/v1"
     assert "wrong  supabase\n       there is no signing key yet" in world.run("doctor").stdout.decode()
     world.run("init")
-    assert "takes up VIBETEA_SUPABASE_URL" in world.run("doctor").stdout.decode()
+    told = "VIBETEA_SUPABASE_URL is https://team.example/functions/v1, and the daemon sends nothing to it"
+    assert told in world.run("doctor").stdout.decode()
+    assert told in world.run("status").stderr.decode()
 
 
 @pytest.mark.parametrize(

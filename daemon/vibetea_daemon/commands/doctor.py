@@ -6,7 +6,7 @@ import sqlite3
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import click
 
@@ -131,29 +131,28 @@ def _server(config: Config, name: str, setting: str) -> Iterator[str]:
     """What the daemon says of a server it sends to; this shell's settings may be other ones."""
     found = status.collect(config)
     sink = found["sinks"].get(name, {})
-    variable = f"VIBETEA_{setting.upper()}"
     if found["running"] and "to" in sink:
         if sink["why"]:
             mend = status.UNWELCOME if sink["unwelcome"] else "what waits is kept"
             yield f"{sink['to']}: {sink['why']}; {mend}, {counted(sink['waiting'], 'event')} waiting"
+        yield from status.unused(config, found, setting)
     elif address := found.get("daemon", {}).get(setting):
         yield Note(f"{address}: nothing is known of it yet")
     elif getattr(config, setting) is not None:
-        yield from _server_of_this_shell(config, variable, running=found["running"])
+        yield from _server_of_this_shell(config, found, setting)
     else:
-        yield Note(f"not used; {variable} names one")
+        yield Note(f"not used; VIBETEA_{setting.upper()} names one")
     for code, number in sink.get("refused", {}).items():
         yield f"it refused {counted(number, 'event')} for good ({code}); {REFUSED.get(code, OLDER)}"
 
 
-def _server_of_this_shell(config: Config, setting: str, *, running: bool) -> Iterator[str]:
+def _server_of_this_shell(config: Config, found: dict[str, Any], setting: str) -> Iterator[str]:
     with contextlib.suppress(ConfigError):  # told by the key's own check
         if keys.existing(config) is None:
             yield "there is no signing key yet; `vibetea init` makes one and prints the line to register there"
             return
-    if running:
-        yield f"the daemon sends nothing to it: restart the daemon, so that it takes up {setting}"
-    else:
+    yield from status.unused(config, found, setting)
+    if not found["running"]:
         yield Note("not asked: only the daemon sends to it, and none runs")
 
 

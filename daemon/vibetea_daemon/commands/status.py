@@ -7,7 +7,7 @@ import os
 import sqlite3
 import sys
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +19,13 @@ from vibetea_daemon.config import Config
 MARKED = 10
 """Seconds of difference between two clocks that are worth a word."""
 UNWELCOME = (
-    "register the line `vibetea init` prints with it; the daemon tries again within 5 minutes, restarted at once"
+    "register the line `vibetea init` prints with it, or was its key revoked? The daemon tries again within 5 minutes,"
+    " restarted at once"
 )
 """How to mend that a server does not know us."""
+SERVERS = ("server_url", "supabase_url")
+COUNTED = 10_000
+"""Rows of a range that are counted; of more its length tells about how many there are."""
 STAY = ("_other_source", "_privacy", "_too_old")
 """How the counters of events end that a sink was not to send."""
 
@@ -30,6 +34,8 @@ def status(config: Config, *, as_json: bool) -> None:
     """Print it; exit 1 when neither a daemon nor a mirror runs."""
     found = collect(config)
     click.echo(json.dumps(found, indent=2) if as_json else _text(found, only_mirror=only_mirror(config, found)))
+    for told in unused(config, found):
+        click.echo(told, err=True)
     if not (found["running"] or found["mirroring"]):
         sys.exit(1)
 
@@ -70,6 +76,15 @@ def of_daemon(config: Config) -> Config:
     if told.get("extensions") is not None:
         told["extensions"] = frozenset(told["extensions"])
     return config._replace(**told)
+
+
+def unused(config: Config, found: dict[str, Any], *settings: str) -> Iterator[str]:
+    """Servers that this shell names and the daemon that runs does not send to, in a sentence each."""
+    for setting in settings or SERVERS:
+        wanted, used = getattr(config, setting), found.get("daemon", {}).get(setting)
+        if wanted and found["running"] and wanted != used:
+            sends = f"sends to {used}" if used else "sends nothing to it"
+            yield f"VIBETEA_{setting.upper()} is {wanted}, and the daemon {sends}: restart it, so that it takes that up"
 
 
 def only_mirror(config: Config, found: dict[str, Any]) -> bool:
@@ -113,11 +128,14 @@ def _waiting(db: sqlite3.Connection, destination: str) -> dict[str, object]:
     lanes, sent_at = (json.loads(found[0]), found[1]) if found else ([(0, None)], None)
     (last,) = db.execute("select coalesce(max(seq), 0) from events").fetchone()
     first = "select timestamp from events where seq > ? and seq <= ? order by seq limit 1"
+    some = f"select count(*) from (select 1 from events where seq > ? and seq <= ? limit {COUNTED + 1})"
     ranges = [(after, last if until is None else until) for after, until in lanes]
     oldest = [row[0] for lane in ranges for row in db.execute(first, lane)]
     refused = "select code, count(*) from _quarantine where destination = ? group by code"
     return {
-        "waiting": sum(max(0, until - after) for after, until in ranges),
+        "waiting": sum(
+            n if (n := db.execute(some, one).fetchone()[0]) <= COUNTED else one[1] - one[0] for one in ranges
+        ),
         "oldest": min(oldest, default=None),
         "last_sent": sent_at,
         "refused": dict(db.execute(refused, (destination,))),
@@ -254,7 +272,7 @@ def _sink(name: str, sink: dict[str, Any], *, running: bool) -> str:
     if sink["waiting"]:
         parts = [f"{counted(sink['waiting'], 'event')} waiting"]
         if sink["oldest"]:
-            parts[0] += f", the oldest for {_age(sink['oldest'])}"
+            parts[0] += f", the oldest of {_local(sink['oldest'])}"
     if sink["last_sent"]:
         parts.append(f"last accepted at {_local(sink['last_sent'])}")
     if sink["refused"]:
@@ -267,14 +285,6 @@ def _sink(name: str, sink: dict[str, Any], *, running: bool) -> str:
         ahead = sink["clock_seconds"] > 0
         parts.append(f"this clock is {abs(sink['clock_seconds'])} s {'behind' if ahead else 'ahead of'} its own")
     return f"{name:<12} {sink['to']}: " + "; ".join(parts)
-
-
-def _age(timestamp: str) -> str:
-    seconds = max(0, int((datetime.now(UTC) - datetime.fromisoformat(timestamp)).total_seconds()))
-    for size, unit in ((86_400, "day"), (3600, "hour"), (60, "minute")):
-        if seconds >= size:
-            return counted(seconds // size, unit)
-    return counted(seconds, "second")
 
 
 def _local(timestamp: str) -> str:

@@ -39,6 +39,8 @@ def up(config: Config, *, demo: bool, no_open: bool, port: int | None, since: in
         child = None if status.running(config) else stack.enter_context(Child.ready(config, options))
         if child is None:
             click.echo("Joined the daemon that runs already.")
+            for told in status.unused(config, status.collect(config)):
+                click.echo(told)
             if options:
                 click.echo(f"It decides what is imported; {options[0]} changes nothing. Older ones: vibetea import")
         stop = threading.Event()
