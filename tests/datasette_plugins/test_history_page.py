@@ -56,7 +56,9 @@ def test_a_new_machine_without_an_event_shows_the_hours_of_before(
     functions.add("2026-11-22", 0, 7)
     base, _ = servers.enter_context(plainly_served(empty_db.path, "-m", metadata))
     page = heatmap(open_page, base)
-    expect(page.locator("#history span")).to_have_text("7 events of these days are from Supabase: dotted.")
+    expect(page.locator("#history span")).to_have_text(
+        "7 events of these days are from Supabase, token counts among them: dotted."
+    )
     expect(page.locator('[aria-label^="7 events from Supabase, Sunday 22 November, 01:00"]')).to_be_visible()
     expect(page.locator("#empty")).to_contain_text("vibetea up")
     page.goto(f"{base}/-/vibetea")
@@ -91,8 +93,8 @@ def test_hours_of_before_stand_apart_and_lead_nowhere(
     expect(page.get_by_role("button", name="Ask again")).to_be_visible()
     again = "document.querySelector('#history button').click()"
     eventually(lambda: page.evaluate(again) or "dotted" in (line.text_content() or ""))  # the server asks once a second
-    expect(line).to_have_text("10 events of these days are from Supabase: dotted.")
-    expect(page.locator("#sum")).to_contain_text("11 events in 7 days")
+    expect(line).to_have_text("10 events of these days are from Supabase, token counts among them: dotted.")
+    expect(page.locator("#sum")).to_contain_text("11 events in 7 days, 10 of them from Supabase.")
 
     older = page.locator('#grid tbody td.older[aria-label^="7 events from Supabase, Sunday 22 November, 01:00"]')
     expect(older).to_be_focused()
@@ -133,7 +135,9 @@ def test_the_real_functions_fill_the_hours_they_alone_have(
     metadata = asking(stack.functions, stack.token, tmp_path, monkeypatch)
     base, _ = servers.enter_context(plainly_served(empty_db.path, "-m", metadata))
     page = open_page(f"{base}/-/vibetea/heatmap")
-    expect(page.locator("#history span")).to_have_text("7 events of these days are from Supabase: dotted.")
+    expect(page.locator("#history span")).to_have_text(
+        "7 events of these days are from Supabase, token counts among them: dotted."
+    )
     expect(page.locator("#sum")).to_contain_text("8 events in 7 days")
     expect(page.locator('#grid tbody td.older[aria-label^="3 events from Supabase"]')).to_have_count(1)
     expect(page.locator('#grid tbody a[aria-label^="5 events, 4 of them from Supabase"]')).to_have_count(1)

@@ -51,7 +51,8 @@ export class HeatmapPart {
     for (const day of days) day.hours.forEach((hour, at) => {
       if (hour?.n >= busiest.n) busiest = { n: hour.n, day, at };
     });
-    return `${events(all)} in ${time}. The busiest hour: ${DAY.format(busiest.day.at)}, ${hours(busiest.at)}, with ${number(busiest.n)}.`;
+    const older = days.reduce((n, day) => n + day.older, 0);
+    return `${events(all)} in ${time}${older ? `, ${number(older)} of them from Supabase` : ""}. The busiest hour: ${DAY.format(busiest.day.at)}, ${hours(busiest.at)}, with ${number(busiest.n)}.`;
   }
 
   /** What the colours mean, in numbers. */

@@ -59,7 +59,7 @@ export class History {
   }
 
   #say(state, sum) {
-    const there = sum ? `${events(sum)} of these days are from Supabase: dotted.` : "Supabase has nothing of these days that is not here already.";
+    const there = sum ? `${events(sum)} of these days are from Supabase, token counts among them: dotted.` : "Supabase has nothing of these days that is not here already.";
     write(this.#place, SAYS[state] ?? there);
     if (state !== "asking") this.#again.hidden = state !== "useless"; // who pressed it keeps the focus meanwhile
   }

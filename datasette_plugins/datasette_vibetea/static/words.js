@@ -63,7 +63,7 @@ const TYPES = {
       "quiet",
       `${count(payload.inputTokens)} tokens in / ${count(payload.outputTokens)} out,`,
       text(payload.model) || "model unknown",
-      payload.cacheReadTokens > 0 ? `${count(payload.cacheReadTokens)} from cache` : "",
+      payload.cacheReadTokens > 0 ? `${count(payload.cacheReadTokens)} cached` : "",
     ),
   session_metrics: (event, payload) =>
     words("dot", "quiet", "Totals", `${count(payload.totalSessions)} sessions, ${count(payload.totalMessages)} messages`),
