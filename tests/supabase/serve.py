@@ -20,14 +20,15 @@ def serve(lines: Sequence[str]) -> None:
 
     Raises KeyboardInterrupt at the end, RelayConfigError if a line is none of a machine.
     """
-    known = ",".join(lines)
-    if not parse_variable(known):
+    if not parse_variable(",".join(lines)):
         raise RelayConfigError('no machine is named: python -m tests.supabase.serve "$(vibetea init)"')
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with (
         TemporaryDirectory(prefix="vt-") as root,
-        running(Path(root), VIBETEA_PUBLIC_KEYS=known) as stack,
+        running(Path(root), VIBETEA_PUBLIC_KEYS=None) as stack,
     ):
+        for line in lines:
+            stack.query("insert into vibetea.source_keys(source, public_key) values (%s, %s)", *line.split(":"))
         sys.stdout.write(
             f"export VIBETEA_SUPABASE_URL={stack.functions}\n"
             f"export VIBETEA_SUBSCRIBER_TOKEN={stack.token}\n"
