@@ -35,7 +35,7 @@ LOOKS: Final[dict[str, dict[str, Any]]] = {
     "dark": {"color_scheme": "dark", "viewport": {"width": 1280, "height": 800}},
     "phone": {"color_scheme": "light", "viewport": {"width": 390, "height": 780}, "device_scale_factor": 2},
 }
-PATIENCE_MS: Final = 120_000
+PATIENCE_MS: Final = 300_000
 SETTLED_MS: Final = 45_000
 """Until the invented sessions have done something, and some are in the middle of it."""
 
