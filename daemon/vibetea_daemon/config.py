@@ -29,6 +29,13 @@ FILE_KEYS: Final[Mapping[str, tuple[type, ...]]] = {
     "buffer_size": (int,),
 }
 """What `config.toml` may hold; a list is one of strings."""
+_VARIABLES: Final = frozenset(
+    f"VIBETEA_{key}"
+    for key in (
+        *(key.upper() for key in FILE_KEYS if key != "plugins"),
+        *("HOME", "SOCKET", "KEY_PATH", "PRIVATE_KEY", "SUBSCRIBER_TOKEN", "SUBSCRIBER_TOKENS"),
+    )
+)
 _KINDS: Final = {str: "a string", list: "a list of strings", int: "a whole number"}
 
 
@@ -82,6 +89,7 @@ class Config(NamedTuple):  # a data class would double the time `vibetea status`
         in one request at most, 1000. `config.toml` in the state folder may hold the same in lower case without
         the prefix, and `plugins`, a list of module names: nothing from outside is loaded that is not named there.
         """
+        _check_names(environ)
         user_home = environ.get("HOME") or _home_of_user()
         home = expanded(environ.get("VIBETEA_HOME") or "~/.vibetea", user_home)
         toml = home / "config.toml"
@@ -176,6 +184,16 @@ def check_private_folder(path: Path) -> None:
         raise ConfigError(
             f"others can write to {path}; set VIBETEA_SOCKET to a path in a folder that is yours alone, or unset it"
         )
+
+
+def _check_names(environ: Mapping[str, str]) -> None:
+    """Take a name that is nearly a setting's for a slip. Raises ConfigError. Others may be an older VibeTea's."""
+    for name in environ:
+        if name.startswith("VIBETEA_") and name not in _VARIABLES:
+            from difflib import get_close_matches
+
+            if close := get_close_matches(name, _VARIABLES, n=1, cutoff=0.9):
+                raise ConfigError(f"there is no {name}; did you mean {close[0]}?")
 
 
 def _home_of_user() -> str:

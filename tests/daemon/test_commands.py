@@ -117,6 +117,15 @@ def test_setting_of_the_file_that_cannot_be_used_is_refused_by_name(world: World
     assert "VIBETEA" not in said.replace(text, "").partition("there is no setting")[0]
 
 
+def test_slip_in_a_variables_name_is_refused_and_a_strange_one_left_alone(world: World) -> None:
+    world.env |= {"VIBETEA_SOMETHING_ELSE": "1", "VIBETEA_PUBLIC_KEYS": "a relay's"}
+    assert world.run("init").returncode == 0
+    world.env["VIBETEA_SUPABAS_URL"] = "https://server.example"
+    done = world.run("status")
+    assert done.returncode == 78
+    assert b"there is no VIBETEA_SUPABAS_URL; did you mean VIBETEA_SUPABASE_URL?" in done.stderr
+
+
 def test_socket_in_a_folder_others_can_write_to_is_refused_and_the_folder_left(world: World) -> None:
     folder = world.root / "shared"
     folder.mkdir()

@@ -19,7 +19,8 @@ def init(config: Config) -> None:
 
 
 def prepare(config: Config) -> None:
-    """Make the state folder, the key and the database where they are missing."""
+    """Make the state folder, the key and the database where they are missing; pages know by the lock that none runs."""
     config.make_home()
+    config.lock.touch(mode=0o600)
     keys.seed(config)
     Store(config.database).close()
