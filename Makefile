@@ -53,6 +53,7 @@ lint: setup
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	$(BIN)/mypy --follow-imports=silent bench docs
 	$(BIN)/lint-imports
 	$(DENO) fmt --quiet --check $(FUNCTIONS)
 	$(DENO) lint --quiet $(FUNCTIONS)

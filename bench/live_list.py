@@ -85,7 +85,7 @@ def line(name: str, milliseconds: list[float], processor: float) -> str:
 def processor(devtools: CDPSession) -> float:
     """Milliseconds the page's thread has worked so far."""
     metrics = devtools.send("Performance.getMetrics")["metrics"]
-    return 1000 * next(metric["value"] for metric in metrics if metric["name"] == "TaskDuration")
+    return 1000 * float(next(metric["value"] for metric in metrics if metric["name"] == "TaskDuration"))
 
 
 def fill(page: Page, path: Path) -> float:

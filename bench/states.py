@@ -27,7 +27,7 @@ from tests.claude_code.model import ModelServer
 from tests.claude_code.scenario import Scenario, run
 from tests.datasette_plugins.conftest import CHROMIUM, served
 from tests.e2e.test_states import DIALOG, HELD, Played
-from tests.e2e.ways import Ways
+from tests.e2e.ways import WATCHING, Ways
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -87,22 +87,23 @@ def play(played: Played, page: Page) -> list[float]:
 def measured(model: ModelServer) -> list[float]:
     """A client, its daemons and the page, all made for this once."""
     with tempfile.TemporaryDirectory(prefix="vt-") as folder, ExitStack() as stack, sync_playwright() as playwright:
-        ways = Ways(Path(folder), Path(folder, "home"))
-        settings = ways.prepare()
+        ways = Ways(Path(folder), WATCHING)
+        ways.prepare()
         stack.callback(ways.stop)
         base, _ = stack.enter_context(served(ways.root / "both/vibetea.db"))
-        page = playwright.chromium.launch(executable_path=CHROMIUM).new_page()
+        browser = playwright.chromium.launch(executable_path=CHROMIUM)
+        page = browser.new_page()
         page.add_init_script(WATCH)
         page.goto(f"{base}/-/vibetea")
         page.wait_for_selector('[data-state="live"]')
         found: list[float] = []
         scenario = Scenario("states", lambda stage: found.extend(play(Played(stage, ways), page)), STEPS)
-        run(scenario, ways.home, executable(), model, settings)
-        page.context.browser.close()
+        run(scenario, ways.home(), executable(), model, ways.settings)
+        browser.close()
         return found
 
 
-STEPS: Final = HELD.steps | {"again": HELD.steps["work"]}
+STEPS: Final = {**HELD.steps, "again": HELD.steps["work"]}
 
 
 def main() -> None:

@@ -156,10 +156,13 @@ async def crowd(
     idle: dict[str, float] = {}
     with served(database) as (address, process):
         place = urlsplit(address)
+        assert place.hostname
+        assert place.port
+        host, port = place.hostname, place.port
         loop = asyncio.get_running_loop()
         readers = []
         for _ in range(READERS):
-            _, reader = await loop.create_connection(lambda: Reader(place.netloc), place.hostname, place.port)
+            _, reader = await loop.create_connection(lambda: Reader(place.netloc), host, port)
             readers.append(reader)
         await asyncio.gather(*(reader.live for reader in readers))
         with used(process, idle):

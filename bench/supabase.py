@@ -106,7 +106,7 @@ def send(stack: Stack, events: int) -> float:
         world.start()
         wait_until(lambda: stack.query(came) != [(0,)], "no event came")
         begun = time.perf_counter()
-        [(first,)] = stack.query(came)
+        first: int = stack.query(came)[0][0]
         expect_settled(world, 600)
         seconds = time.perf_counter() - begun
         assert stack.query(came) == [(events,)]
