@@ -80,9 +80,10 @@ def of_daemon(config: Config) -> Config:
 
 def unused(config: Config, found: dict[str, Any], *settings: str) -> Iterator[str]:
     """Servers that this shell names and the daemon that runs does not send to, in a sentence each."""
+    daemon = found.get("daemon", {})
     for setting in settings or SERVERS:
-        wanted, used = getattr(config, setting), found.get("daemon", {}).get(setting)
-        if wanted and found["running"] and wanted != used:
+        wanted, used = getattr(config, setting), daemon.get(setting)
+        if wanted and wanted != used and setting in daemon:  # an older one does not tell
             sends = f"sends to {used}" if used else "sends nothing to it"
             yield f"VIBETEA_{setting.upper()} is {wanted}, and the daemon {sends}: restart it, so that it takes that up"
 
