@@ -7,6 +7,7 @@ import re
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from playwright.sync_api import expect
 from tests.datasette_plugins.activity import happened
 from tests.datasette_plugins.chromium import live
@@ -17,23 +18,31 @@ from tests.relay.world import Sender
 from tests.supabase.client import Client, batch
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from contextlib import ExitStack
     from pathlib import Path
 
-    import pytest
     from playwright.sync_api import Page
     from tests.supabase.stack import Stack
 
 NOW = "2026-11-22T13:20:00Z"
 
 
-def asking(url: str, token: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The path of a metadata file that names these functions."""
-    monkeypatch.setenv("FUNCTIONS_TOKEN", token)
-    history = {"url": url, "token": {"$env": "FUNCTIONS_TOKEN"}}
-    metadata = folder / "metadata.json"
-    metadata.write_text(json.dumps({"plugins": {"datasette-vibetea": {"history": history}}}))
-    return str(metadata)
+@pytest.fixture
+def asking(
+    empty_db: Events, servers: ExitStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[str, str], str]:
+    """Serves the pages, which ask the functions at a URL with a token; the address."""
+
+    def served(url: str, token: str) -> str:
+        monkeypatch.setenv("FUNCTIONS_TOKEN", token)
+        history = {"url": url, "token": {"$env": "FUNCTIONS_TOKEN"}}
+        metadata = tmp_path / "metadata.json"
+        metadata.write_text(json.dumps({"plugins": {"datasette-vibetea": {"history": history}}}))
+        base, _ = servers.enter_context(plainly_served(empty_db.path, "-m", str(metadata)))
+        return base
+
+    return served
 
 
 def heatmap(open_page: Any, base: str) -> Page:
@@ -45,16 +54,10 @@ def heatmap(open_page: Any, base: str) -> Page:
 
 
 def test_a_new_machine_without_an_event_shows_the_hours_of_before(
-    empty_db: Events,
-    functions: Supabase,
-    servers: ExitStack,
-    open_page: Any,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    functions: Supabase, asking: Callable[[str, str], str], open_page: Any
 ) -> None:
-    metadata = asking(functions.url, TOKEN, tmp_path, monkeypatch)
     functions.add("2026-11-22", 0, 7)
-    base, _ = servers.enter_context(plainly_served(empty_db.path, "-m", metadata))
+    base = asking(functions.url, TOKEN)
     page = heatmap(open_page, base)
     expect(page.locator("#history span")).to_have_text(
         "7 events of these days are from Supabase, token counts among them: dotted."
@@ -69,21 +72,14 @@ def test_a_new_machine_without_an_event_shows_the_hours_of_before(
 
 
 def test_hours_of_before_stand_apart_and_lead_nowhere(
-    empty_db: Events,
-    functions: Supabase,
-    servers: ExitStack,
-    open_page: Any,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    empty_db: Events, functions: Supabase, asking: Callable[[str, str], str], open_page: Any
 ) -> None:
     """1. Supabase fails, then answers. 2. Its hours are walked to. 3. A project is chosen: it knows none."""
-    metadata = asking(functions.url, TOKEN, tmp_path, monkeypatch)
     happened(empty_db, "2026-11-22T01:00:00Z")
     functions.add("2026-11-22", 0, 7)
     functions.add("2026-11-22", 1, 3, "build-server")
     functions.instead = failing
-    base, _ = servers.enter_context(plainly_served(empty_db.path, "-m", metadata))
-    page = heatmap(open_page, base)
+    page = heatmap(open_page, asking(functions.url, TOKEN))
     live(page)
     told, line = page.locator("#told"), page.locator("#history span")
     expect(line).to_have_text("Supabase gives no usable answer now.")
@@ -116,7 +112,7 @@ def test_hours_of_before_stand_apart_and_lead_nowhere(
 
 
 def test_the_real_functions_fill_the_hours_they_alone_have(
-    empty_db: Events, stack: Stack, servers: ExitStack, open_page: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    empty_db: Events, stack: Stack, asking: Callable[[str, str], str], open_page: Any
 ) -> None:
     """What was sent to a real `ingest`, told by a real `query`; of the hours this database knows it adds nothing."""
     yesterday, before = (
@@ -132,9 +128,7 @@ def test_the_real_functions_fill_the_hours_they_alone_have(
             sender = Sender(source)
             sent = client.send(batch(*(sender.event(number, timestamp=at) for number in numbers)), sender)
             assert sent.json()["inserted"] == len(numbers)
-    metadata = asking(stack.functions, stack.token, tmp_path, monkeypatch)
-    base, _ = servers.enter_context(plainly_served(empty_db.path, "-m", metadata))
-    page = open_page(f"{base}/-/vibetea/heatmap")
+    page = open_page(f"{asking(stack.functions, stack.token)}/-/vibetea/heatmap")
     expect(page.locator("#history span")).to_have_text(
         "7 events of these days are from Supabase, token counts among them: dotted."
     )

@@ -71,8 +71,8 @@ def of_daemon(config: Config) -> Config:
     Servers stay this shell's if the daemon has none: then it is asked what would leave.
     """
     told = {name: value for name, value in collect(config).get("daemon", {}).items() if name in Config._fields}
-    if not (told.get("server_url") or told.get("supabase_url")):
-        told = {name: value for name, value in told.items() if not name.endswith("_url")}
+    if not any(told.get(name) for name in SERVERS):
+        told = {name: value for name, value in told.items() if name not in SERVERS}
     if told.get("extensions") is not None:
         told["extensions"] = frozenset(told["extensions"])
     return config._replace(**told)

@@ -9,7 +9,6 @@ import { Refresher } from "./refresh.js";
 const main = document.getElementById("heatmap");
 const refused = document.getElementById("refused");
 const empty = document.getElementById("empty");
-const history = document.getElementById("history");
 
 const filters = new Filters(document.getElementById("filters"), () => refresher.now());
 const links = new Links(filters, main.dataset.rows);
@@ -24,6 +23,6 @@ function show(data) {
   write(refused, "");
   empty.hidden = data.seq > 0;
   for (const name of ["project", "source"]) filters.offer(name, data[`${name}s`]);
-  if (data.seq > 0 || history.dataset.address) heatmap.show(data); // a new machine has none of its own yet
+  if (heatmap.has(data)) heatmap.show(data);
   else heatmap.hide();
 }

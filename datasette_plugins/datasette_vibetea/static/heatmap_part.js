@@ -27,6 +27,11 @@ export class HeatmapPart {
     setInterval(() => this.#data && this.#fill(), MINUTE); // the hour that runs is another one at times
   }
 
+  /** Whether there may be something to show: a new machine has no past but a Supabase's. */
+  has(data) {
+    return data.seq > 0 || this.#history.configured;
+  }
+
   show(data) {
     this.#place.hidden = false;
     this.#data = data;

@@ -36,6 +36,11 @@ export class History {
     this.#again.addEventListener("click", () => this.#ask(this.#question));
   }
 
+  /** Whether there is a Supabase to ask. */
+  get configured() {
+    return Boolean(this.#address);
+  }
+
   /** Numbers of events by slot, for the query `question`: none until they are there. */
   hours(question) {
     if (!this.#address) return this.#hours;

@@ -12,7 +12,7 @@ import { SessionsPart } from "./sessions_part.js";
 const PERIOD = 3000; // a permission that was granted is in no event
 
 const main = document.getElementById("overview");
-const [past, refused, empty, calm, figures, newest, history] = ["past", "refused", "empty", "calm", "figures", "latest", "history"].map((id) => document.getElementById(id));
+const [past, refused, empty, calm, figures, newest] = ["past", "refused", "empty", "calm", "figures", "latest"].map((id) => document.getElementById(id));
 let begun = false; // there are events here
 
 const filters = new Filters(document.getElementById("filters"), () => {
@@ -36,7 +36,7 @@ function show(data) {
   sessions.show(data.sessions);
   if (data.heatmap) {
     begun = data.seq > 0;
-    past.hidden = !begun && !history.dataset.address; // a new machine has no past of its own yet
+    past.hidden = !heatmap.has(data);
   }
   // who has a past needs no lesson
   calm.hidden = empty.hidden || !begun;
